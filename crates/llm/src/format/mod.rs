@@ -1,0 +1,3 @@
+//! One folder per dialect. The only place that names a vendor's JSON field.
+
+pub mod json;

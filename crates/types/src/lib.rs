@@ -1,0 +1,21 @@
+//! The nouns of Freehold and the traits of its four doors to the world.
+//!
+//! Nothing in here does IO or knows an async runtime: ids, money and time are
+//! plain values, and a door is a trait over std futures. The real doors are
+//! wired in `server`, the simulated ones in tests.
+//!
+//! To add a noun: one file, one type, its tests below it. A noun with
+//! behaviour that only one room needs belongs to that room.
+
+mod env;
+mod error;
+mod secret;
+mod transport;
+
+pub use env::{BoxFuture, Env};
+pub use error::ErrorKind;
+pub use secret::Secret;
+pub use transport::{
+    BodyError, BoxBody, Target, Timeouts, Transport, TransportError, TransportFault, WireRequest,
+    WireResponse,
+};
