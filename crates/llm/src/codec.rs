@@ -46,10 +46,14 @@ pub trait Codec: Send + Sync {
 
     /// What the dialect can say, for the loss table.
     fn fields(&self) -> &'static [FieldSupport];
+
+    /// The request and answer fields that only this dialect knows, for the
+    /// loss table: they ride in [`crate::model::Extra`] and never cross.
+    fn own_fields(&self) -> &'static [&'static str];
 }
 
-/// One row of what a dialect can carry: a hub field by its stable name
-/// (`top_k`, `tool.custom`, `part.audio`, `answer.logprobs`...).
+/// One row of what a dialect can carry: a hub field by its stable name, one
+/// of [`crate::losses::FIELDS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FieldSupport {
     /// The hub field's stable name.
@@ -253,8 +257,10 @@ impl fmt::Display for Loss {
 pub struct Losses(BTreeSet<Loss>);
 
 impl Losses {
-    /// A hub field that the target dialect cannot carry.
-    pub fn add(&mut self, field: &str) {
+    /// A hub field that the target dialect cannot carry: one of
+    /// [`crate::losses::FIELDS`].
+    pub fn add(&mut self, field: &'static str) {
+        debug_assert!(crate::losses::is_field(field), "{field} is not in losses::FIELDS");
         self.0.insert(Loss { field: field.to_owned() });
     }
 

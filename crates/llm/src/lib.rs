@@ -12,6 +12,7 @@
 
 pub mod codec;
 pub mod format;
+pub mod losses;
 pub mod model;
 pub mod seal;
 pub mod sse;

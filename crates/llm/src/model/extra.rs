@@ -13,18 +13,38 @@ pub struct Extra {
     pub origin: Option<Dialect>,
     /// The fields as they came, in their order.
     pub fields: Map<String, Value>,
+    /// How the origin wrote what the hub holds, where it has several ways
+    /// (`max_tokens` or `max_completion_tokens`, a string or a list of one).
+    /// Read only by the origin's encoder; crossing loses nothing with it.
+    pub spelling: Map<String, Value>,
 }
 
 impl Extra {
     /// The rest of an object from which the known fields were taken.
     pub fn new(origin: Dialect, fields: Map<String, Value>) -> Self {
-        if fields.is_empty() { Self::default() } else { Self { origin: Some(origin), fields } }
+        if fields.is_empty() {
+            Self::default()
+        } else {
+            Self { origin: Some(origin), fields, spelling: Map::new() }
+        }
     }
 
     /// Adds one field.
     pub fn insert(&mut self, origin: Dialect, name: &str, value: Value) {
         self.origin = Some(origin);
         self.fields.insert(name.to_owned(), value);
+    }
+
+    /// Remembers how the origin wrote something, under a name of its
+    /// decoder's choice.
+    pub fn spell(&mut self, origin: Dialect, name: &str, value: impl Into<Value>) {
+        self.origin = Some(origin);
+        self.spelling.insert(name.to_owned(), value.into());
+    }
+
+    /// How `dialect` wrote it, if it came from there.
+    pub fn spelt(&self, dialect: Dialect, name: &str) -> Option<&Value> {
+        if self.origin == Some(dialect) { self.spelling.get(name) } else { None }
     }
 
     /// The field `name`, if it came from `dialect`.

@@ -13,7 +13,7 @@ pub struct Fold {
     answer: Answer,
     items: BTreeMap<Slot, Item>,
     choices: BTreeMap<u32, Choice>,
-    error: Option<ApiError>,
+    error: Option<Box<ApiError>>,
     ended: bool,
 }
 
@@ -84,7 +84,7 @@ impl Fold {
                 self.ended = true;
             }
             Event::Ping | Event::Native { .. } => {}
-            Event::Error(error) => self.error = Some(error.clone()),
+            Event::Error(error) => self.error = Some(Box::new(error.clone())),
         }
     }
 
@@ -99,7 +99,7 @@ impl Fold {
     }
 
     /// The answer as far as it came, or the error it ended with.
-    pub fn finish(mut self) -> Result<Answer, ApiError> {
+    pub fn finish(mut self) -> Result<Answer, Box<ApiError>> {
         if let Some(error) = self.error {
             return Err(error);
         }
@@ -115,6 +115,9 @@ fn merge(into: &mut Extra, late: &Extra) {
     if let Some(origin) = late.origin {
         for (name, value) in &late.fields {
             into.insert(origin, name, value.clone());
+        }
+        for (name, value) in &late.spelling {
+            into.spell(origin, name, value.clone());
         }
     }
 }
