@@ -1,0 +1,202 @@
+//! The real door to other machines: one pooled HTTP client per provider.
+//!
+//! Pools are kept per worker thread, so that a connection is driven by the
+//! thread whose exchange uses it and no wake-up crosses threads.
+
+mod body;
+mod connect;
+pub mod guard;
+mod tls;
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::error::Error as StdError;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use freehold_types::{
+    BoxFuture, Target, Transport, TransportError, TransportFault, WireRequest, WireResponse,
+};
+use http_body_util::Full;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use self::body::TimedBody;
+use self::connect::{ConnectError, Connector};
+use self::guard::Guard;
+
+thread_local! {
+    static WORKER: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Tells the transport which worker the current thread is, from 0. Threads
+/// that do not say share the first worker's pools.
+pub fn set_worker(index: usize) {
+    WORKER.set(index);
+}
+
+/// Which HTTP versions a pool speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// By ALPN over TLS, HTTP/1.1 without.
+    #[default]
+    Auto,
+    /// HTTP/1.1 only.
+    Http1,
+    /// HTTP/2 only; over plain TCP with prior knowledge.
+    Http2,
+}
+
+/// The settings of one pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolSettings {
+    /// An HTTP proxy (`http://[user:password@]host:port`): CONNECT for https,
+    /// absolute-form requests for http.
+    pub proxy: Option<freehold_types::Secret>,
+    /// PEM file of further certificate authorities.
+    pub ca_file: Option<PathBuf>,
+    /// HTTP versions.
+    pub http: HttpVersion,
+    /// How long name, TCP and TLS may take together; `None` is 10 s.
+    pub connect: Option<Duration>,
+}
+
+/// How long an idle connection is kept. Below the 60 s at which common load
+/// balancers drop theirs, so that we seldom write into a closed one.
+const IDLE_KEPT: Duration = Duration::from_secs(50);
+
+type PooledClient = Client<Connector, Full<Bytes>>;
+
+/// The HTTP client of the gateway.
+pub struct HttpTransport {
+    workers: Box<[Mutex<HashMap<Option<Arc<str>>, Entry>>]>,
+    settings: arc_swap::ArcSwap<HashMap<Arc<str>, PoolSettings>>,
+    guard: Arc<Guard>,
+    tls: Arc<tls::Roots>,
+}
+
+struct Entry {
+    settings: PoolSettings,
+    client: PooledClient,
+}
+
+impl HttpTransport {
+    /// A transport with pools for `workers` threads. `guard` rules what
+    /// untrusted addresses may be.
+    pub fn new(workers: usize, guard: Guard) -> Self {
+        Self {
+            workers: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
+            settings: arc_swap::ArcSwap::default(),
+            guard: Arc::new(guard),
+            tls: Arc::new(tls::Roots::default()),
+        }
+    }
+
+    /// Puts new pool settings in force. A pool whose settings did not change
+    /// keeps its connections; requests under way finish on theirs.
+    pub fn configure(&self, settings: HashMap<Arc<str>, PoolSettings>) {
+        self.settings.store(Arc::new(settings));
+    }
+
+    fn client(
+        &self,
+        pool: Option<&Arc<str>>,
+        target: Target,
+    ) -> Result<PooledClient, TransportError> {
+        if target == Target::Untrusted {
+            return self.build(&PoolSettings::default(), Some(Arc::clone(&self.guard)));
+        }
+        let settings = self.settings.load();
+        let wanted = pool.and_then(|name| settings.get(name));
+        let shard = WORKER.get() % self.workers.len();
+        let Some(shard) = self.workers.get(shard) else {
+            return self.build(&PoolSettings::default(), None);
+        };
+        // Held for a look-up and, once per pool and settings, a construction.
+        let mut pools = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = pool.cloned();
+        if let Some(entry) = pools.get(&key)
+            && wanted.map_or(entry.settings == PoolSettings::default(), |w| *w == entry.settings)
+        {
+            return Ok(entry.client.clone());
+        }
+        let settings = wanted.cloned().unwrap_or_default();
+        let client = self.build(&settings, None)?;
+        pools.insert(key, Entry { settings, client: client.clone() });
+        Ok(client)
+    }
+
+    fn build(
+        &self,
+        settings: &PoolSettings,
+        guard: Option<Arc<Guard>>,
+    ) -> Result<PooledClient, TransportError> {
+        let untrusted = guard.is_some();
+        let connector = Connector::new(settings, guard, Arc::clone(&self.tls))
+            .map_err(|message| TransportError { fault: TransportFault::Connect, message })?;
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_KEPT)
+            .pool_max_idle_per_host(if untrusted { 0 } else { usize::MAX })
+            .http2_only(settings.http == HttpVersion::Http2)
+            .http2_adaptive_window(true)
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .http2_keep_alive_while_idle(false)
+            .http1_max_headers(200)
+            .set_host(true);
+        Ok(builder.build(connector))
+    }
+}
+
+impl Transport for HttpTransport {
+    fn send(&self, request: WireRequest) -> BoxFuture<'_, Result<WireResponse, TransportError>> {
+        let client = self.client(request.pool.as_ref(), request.target);
+        let WireRequest { method, uri, headers, body, timeouts, .. } = request;
+        Box::pin(async move {
+            let client = client?;
+            let host = uri.authority().map(ToString::to_string).unwrap_or_default();
+            let mut wire = http::Request::new(Full::new(body));
+            *wire.method_mut() = method;
+            *wire.uri_mut() = uri;
+            *wire.headers_mut() = headers;
+            let limit = timeouts.connect + timeouts.headers;
+            let response = match tokio::time::timeout(limit, client.request(wire)).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(error)) => return Err(describe(&host, &error)),
+                Err(_) => {
+                    return Err(TransportError {
+                        fault: TransportFault::HeadersTimeout,
+                        message: format!("{host} sent no response head within {limit:?}"),
+                    });
+                }
+            };
+            let (head, body) = response.into_parts();
+            Ok(WireResponse {
+                status: head.status,
+                headers: head.headers,
+                body: Box::pin(TimedBody::new(body, timeouts.first_byte, timeouts.idle)),
+            })
+        })
+    }
+}
+
+/// Names the phase that failed. The client's errors nest; the innermost says
+/// what happened.
+fn describe(host: &str, error: &hyper_util::client::legacy::Error) -> TransportError {
+    let mut fault =
+        if error.is_connect() { TransportFault::Connect } else { TransportFault::Broken };
+    let mut innermost = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        innermost = cause.to_string();
+        if let Some(connect) = cause.downcast_ref::<ConnectError>() {
+            fault = connect.fault;
+        }
+        source = cause.source();
+    }
+    TransportError { fault, message: format!("{host}: {innermost}") }
+}
