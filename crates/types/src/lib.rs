@@ -7,14 +7,24 @@
 //! To add a noun: one file, one type, its tests below it. A noun with
 //! behaviour that only one room needs belongs to that room.
 
+mod db;
 mod env;
 mod error;
+mod ids;
+mod money;
+mod page;
 mod secret;
+mod tenant;
 mod transport;
 
+pub use db::{Db, DbError, FromValue, Guard, MAX_ROWS, Row, Statement, Unit, UnitReceipt, Value};
 pub use env::{BoxFuture, Env};
 pub use error::ErrorKind;
+pub use ids::{BudgetId, ExchangeId, IdError, KeyId};
+pub use money::{CostSum, Money, MoneyError, Rate, Rounding};
+pub use page::{Page, PageRequest};
 pub use secret::Secret;
+pub use tenant::{GroupId, KeyName, NameError, TenantId};
 pub use transport::{
     BodyError, BoxBody, Target, Timeouts, Transport, TransportError, TransportFault, WireRequest,
     WireResponse,

@@ -1,0 +1,143 @@
+//! Ids: a prefix that tells what it is, and a UUIDv7 that sorts by time.
+
+use std::fmt;
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+use crate::Env;
+
+/// Text that is not an id of the expected kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an id of this kind: it should be `{prefix}` and 32 lower-case hex digits")]
+pub struct IdError {
+    /// What an id of this kind begins with.
+    pub prefix: &'static str,
+}
+
+/// Declares id types. Each is 16 bytes in memory; as text it is its prefix and
+/// 32 hex digits, which sort as the ids do.
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// What the text of such an id begins with.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// A new id, from the door's time and randomness.
+            pub fn new(env: &dyn Env) -> Self {
+                Self(uuid_v7(env))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{}"), self.0.as_simple())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                parse($prefix, text).map(Self)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// A virtual key.
+    KeyId = "key_";
+    /// One client request with its attempts and its answer.
+    ExchangeId = "exch_";
+    /// A budget.
+    BudgetId = "bud_";
+}
+
+fn uuid_v7(env: &dyn Env) -> Uuid {
+    let mut random = [0; 10];
+    env.fill_random(&mut random);
+    // A clock before 1970 is wrong anyway; ids then sort by chance.
+    let millis = u64::try_from(env.now().as_millisecond()).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+}
+
+/// One id has one text: upper case, hyphens and braces are refused.
+fn parse(prefix: &'static str, text: &str) -> Result<Uuid, IdError> {
+    let error = IdError { prefix };
+    let digits = text.strip_prefix(prefix).ok_or(error)?;
+    let plain =
+        digits.len() == 32 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if !plain {
+        return Err(error);
+    }
+    Uuid::try_parse(digits).map_err(|_| error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::BoxFuture;
+
+    struct At(i64, u8);
+
+    impl Env for At {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millisecond(self.0).unwrap()
+        }
+        fn monotonic(&self) -> Duration {
+            Duration::ZERO
+        }
+        fn fill_random(&self, out: &mut [u8]) {
+            out.fill(self.1);
+        }
+        fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+            Box::pin(async {})
+        }
+    }
+
+    #[test]
+    fn text_sorts_by_time() {
+        let early = KeyId::new(&At(1_700_000_000_000, 0xff));
+        let late = KeyId::new(&At(1_700_000_000_001, 0x00));
+        assert!(early < late);
+        assert!(early.to_string() < late.to_string());
+        assert_eq!(early.to_string(), "key_018bcfe568007fffbfffffffffffffff");
+    }
+
+    #[test]
+    fn only_its_own_text_is_an_id() {
+        let id = ExchangeId::new(&At(1, 7));
+        assert_eq!(id.to_string().parse(), Ok(id));
+        let hex = "018bcfe568007fffbfffffffffffffff";
+        for text in [
+            String::new(),
+            hex.into(),
+            format!("key_{hex}"),
+            format!("exch_{}", hex.to_uppercase()),
+            format!("exch_{hex}0"),
+            "exch_018bcfe5-6800-7fff-bfff-ffffffffffff".into(),
+        ] {
+            assert_eq!(text.parse::<ExchangeId>(), Err(IdError { prefix: "exch_" }), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_clock_before_1970_still_makes_ids() {
+        assert_ne!(KeyId::new(&At(-1, 1)), KeyId::new(&At(-1, 2)));
+    }
+}
