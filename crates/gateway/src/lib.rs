@@ -7,6 +7,7 @@
 //! relay an answer.
 
 pub mod health;
+pub mod options;
 pub mod retry;
 pub mod route;
 pub mod transport;

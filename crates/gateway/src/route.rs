@@ -2,21 +2,7 @@
 
 use std::time::Duration;
 
-/// How a route picks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Strategy {
-    /// As written: the first that is healthy.
-    #[default]
-    Ordered,
-    /// By chance, in proportion to weights.
-    Weighted,
-    /// The faster of two drawn by chance (power of two choices), by the peak
-    /// mean of time to head times the requests under way.
-    Latency,
-    /// The cheapest.
-    Price,
-}
+use crate::options::Strategy;
 
 /// One deployment as the decision sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,9 +17,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::PoolSettings;
 use super::guard::Guard;
 use super::tls::{Alpn, Roots};
-use super::{HttpVersion, PoolSettings};
+use crate::options::HttpVersion;
 
 mod proxy;
 
@@ -62,8 +63,8 @@ impl Connector {
         let proxy = settings.proxy.as_ref().map(Proxy::parse).transpose()?;
         let alpn = match settings.http {
             HttpVersion::Auto => Alpn::Both,
-            HttpVersion::Http1 => Alpn::Http1,
-            HttpVersion::Http2 => Alpn::Http2,
+            HttpVersion::One => Alpn::Http1,
+            HttpVersion::Two => Alpn::Http2,
         };
         let ca_file = settings.ca_file.clone();
         let limit = settings.connect.unwrap_or(CONNECT_LIMIT);

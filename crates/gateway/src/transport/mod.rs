@@ -26,6 +26,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use self::body::TimedBody;
 use self::connect::{ConnectError, Connector};
 use self::guard::Guard;
+use crate::options::HttpVersion;
 
 thread_local! {
     static WORKER: Cell<usize> = const { Cell::new(0) };
@@ -35,18 +36,6 @@ thread_local! {
 /// that do not say share the first worker's pools.
 pub fn set_worker(index: usize) {
     WORKER.set(index);
-}
-
-/// Which HTTP versions a pool speaks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum HttpVersion {
-    /// By ALPN over TLS, HTTP/1.1 without.
-    #[default]
-    Auto,
-    /// HTTP/1.1 only.
-    Http1,
-    /// HTTP/2 only; over plain TCP with prior knowledge.
-    Http2,
 }
 
 /// The settings of one pool.
@@ -142,7 +131,7 @@ impl HttpTransport {
             .timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_KEPT)
             .pool_max_idle_per_host(if untrusted { 0 } else { usize::MAX })
-            .http2_only(settings.http == HttpVersion::Http2)
+            .http2_only(settings.http == HttpVersion::Two)
             .http2_adaptive_window(true)
             .http2_keep_alive_interval(Duration::from_secs(20))
             .http2_keep_alive_while_idle(false)
