@@ -11,9 +11,11 @@
 //! provider: a row in `catalogue.toml`.
 
 pub mod codec;
+pub mod estimate;
 pub mod format;
 pub mod losses;
 pub mod model;
+pub mod scan;
 pub mod seal;
 pub mod sse;
 
