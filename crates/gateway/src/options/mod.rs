@@ -22,7 +22,7 @@ pub use fetch::FetchOptions;
 pub use nearest::nearest;
 pub use pattern::Pattern;
 pub use price::{PerMillion, PriceOptions};
-pub use problem::{Problem, Problems};
+pub use problem::{At, Problem, Problems};
 pub use provider::{
     AuthOptions, AuthScheme, EngineOptions, HttpVersion, ProviderOptions, ProxyOptions,
     TimeoutOptions,

@@ -1,0 +1,129 @@
+//! What a file may say, and what is said about a mistake.
+
+use super::*;
+
+const KINDS: [Kind<'static>; 3] = [
+    Kind { name: "acme", has_address: true },
+    Kind { name: "compatible", has_address: false },
+    Kind { name: "local", has_address: true },
+];
+
+fn read(text: &str) -> Result<Config, Error> {
+    let environment = |name: &str| (name == "SET").then(|| "sk-from-environment".to_owned());
+    parse(text, Path::new("/etc/freehold"), &KINDS, &environment)
+        .map_err(|faults| Error { file: Some("f.toml".into()), faults })
+}
+
+#[test]
+fn an_empty_file_is_a_configuration() {
+    let config = read("").unwrap();
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:8484");
+    assert!(config.warnings.is_empty());
+}
+
+#[test]
+fn each_mistake_is_told_with_its_place() {
+    for (text, told) in [
+        (
+            "[server]\nlisen = '127.0.0.1:1'",
+            "f.toml:2:1: unknown key `lisen`: did you mean `listen`?",
+        ),
+        ("[sever]\n", "f.toml:1:2: unknown key `sever`: did you mean `server`?"),
+        ("[server]\ncolour = 1", "f.toml:2:1: unknown key `colour`: known here are listen, data,"),
+        ("[server]\nlisten = 'here'", "f.toml:2:10: invalid socket address syntax"),
+        (
+            "[server]\nworkers = 'many'",
+            "f.toml:2:11: invalid type: string \"many\", expected usize",
+        ),
+        ("[server]\nlisten = ", "f.toml:2:"),
+        (
+            "[server]\n\n  drain_seconds = 9999",
+            "f.toml:3:3: server.drain_seconds: 9999 is not between 0 and 3600",
+        ),
+        (
+            "[server]\nbody_bytes_in_flight_max = 4096",
+            "f.toml:2:1: server.body_bytes_in_flight_max: it is less than",
+        ),
+        (
+            "[limits.key]\nconcurrency = 0",
+            "f.toml:2:1: limits.key.concurrency: 0 would let nothing through",
+        ),
+        (
+            "[usage]\ndurability = 'maybe'",
+            "f.toml:2:14: unknown variant `maybe`, expected `async` or `sync`",
+        ),
+        (
+            "[providers.acme]\nkey = 'sk-inline'",
+            "f.toml:2:7: a secret may not stand in the configuration",
+        ),
+        (
+            "[providers.acme]\napi_key = 'sk-inline'",
+            "f.toml:2:1: unknown key `api_key`: a credential is given by reference",
+        ),
+        ("[providers.acmee]\n", "f.toml:1:12: providers.acmee: no provider kind is named `acmee`"),
+        (
+            "# a\n[routes.fast]\nto = 'acme/m'\n",
+            "f.toml:3:1: routes.fast.to: no provider is named `acme`",
+        ),
+        (
+            "[providers.acme]\n[[routes.a.deployments]]\nprovider = 'acme'\nmodel = 'm'\n[[routes.a.deployments]]\nprovider = 'acmee'\nmodel = 'm'",
+            "f.toml:5:1: routes.a.deployments.1: no provider is named `acmee`: did you mean `acme`?",
+        ),
+        (
+            "[telemetry.otlp]\nendpoint = 'localhost'",
+            "f.toml:2:1: telemetry.otlp.endpoint: it must be",
+        ),
+    ] {
+        let error = read(text).map(|_| ()).expect_err(text).to_string();
+        assert!(error.contains(told), "{text}\n  told:   {error}\n  wanted: {told}");
+        assert!(!error.contains("sk-inline"), "leaks: {error}");
+    }
+}
+
+#[test]
+fn all_that_validation_finds_is_told_at_once() {
+    let error = read("[server]\ndrain_seconds = 9999\n[usage]\nflush_ms = 0").unwrap_err();
+    assert_eq!(error.faults.len(), 2);
+    assert_eq!(error.to_string().lines().count(), 2);
+}
+
+#[test]
+fn a_secret_is_read_from_where_it_is_kept_and_a_missing_one_is_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("good"), "sk-from-file\n").unwrap();
+    std::fs::write(folder.path().join("two"), "a\nb\n").unwrap();
+    let text = "[providers.a]\nkind='acme'\nkey={env='SET'}\n[providers.b]\nkind='acme'\nkey={env='UNSET'}\n\
+                [providers.c]\nkind='acme'\nkey={file='good'}\n[providers.d]\nkind='acme'\nkey={file='two'}";
+    let environment = |name: &str| (name == "SET").then(|| "sk-from-environment".to_owned());
+    let config = parse(text, folder.path(), &KINDS, &environment).unwrap();
+    let secret = |name: &str| {
+        let at = config.gateway.providers[name].key.as_ref().unwrap();
+        config.secrets.get(at).map(|secret| secret.reveal().to_owned())
+    };
+    assert_eq!(secret("a").as_deref(), Some("sk-from-environment"));
+    assert_eq!(secret("b"), None);
+    assert_eq!(secret("c").as_deref(), Some("sk-from-file"));
+    assert_eq!(secret("d"), None);
+    assert_eq!(
+        config.warnings[0],
+        "provider `b` has no credential: the environment variable UNSET: it is not set"
+    );
+    assert!(config.warnings[1].ends_with("holds more than one line"), "{:?}", config.warnings);
+    assert!(!format!("{config:?}").contains("sk-from"));
+}
+
+#[test]
+fn paths_start_at_the_files_folder() {
+    let config =
+        read("[server]\ndata = 'state'\ntls = { cert = 'c.pem', key = '/k.pem' }").unwrap();
+    assert_eq!(config.server.data.as_deref(), Some(Path::new("/etc/freehold/state")));
+    let tls = config.server.tls.unwrap();
+    assert_eq!((tls.cert, tls.key), ("/etc/freehold/c.pem".into(), "/k.pem".into()));
+}
+
+#[test]
+fn what_needs_a_restart_is_named() {
+    let before = read("").unwrap();
+    let after = read("[server]\nlisten = '127.0.0.1:1'\ndrain_seconds = 1").unwrap();
+    assert_eq!(after.needs_restart(&before), ["server.listen"]);
+}

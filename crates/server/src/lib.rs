@@ -1,0 +1,7 @@
+//! The binary `freehold`: command line, configuration, wiring, the doors to
+//! the world and one folder per wire surface.
+//!
+//! What has a status code or reads a file, a flag or a variable is here;
+//! nothing here decides who may do what, what it costs or who answers.
+
+pub mod config;

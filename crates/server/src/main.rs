@@ -1,0 +1,3 @@
+//! The binary `freehold`.
+
+fn main() {}
