@@ -195,7 +195,7 @@ mod tests {
 
         fn take(&mut self, now: Duration, cost: u64) -> bool {
             let full = u128::from(self.per_minute) * u128::from(MINUTE_NS);
-            let refill = (now - self.at).as_nanos() * u128::from(self.per_minute);
+            let refill = now.checked_sub(self.at).unwrap().as_nanos() * u128::from(self.per_minute);
             self.level = full.min(self.level + refill);
             self.at = now;
             let cost = u128::from(cost) * u128::from(MINUTE_NS);
@@ -238,7 +238,7 @@ mod tests {
                     bucket.correct(now, estimate, actual, per_minute);
                     used += u128::from(actual);
                 }
-                let minutes_ns = u128::from(MINUTE_NS) + (now - START).as_nanos();
+                let minutes_ns = u128::from(MINUTE_NS) + now.checked_sub(START).unwrap().as_nanos();
                 prop_assert!(used * u128::from(MINUTE_NS) <= u128::from(per_minute) * minutes_ns);
             }
         }
