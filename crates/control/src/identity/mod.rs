@@ -1,0 +1,17 @@
+//! Who: virtual keys, the groups and tenants that they are in.
+
+mod bearer;
+mod glob;
+mod principal;
+mod registry;
+mod tree;
+
+pub use bearer::KeyHash;
+pub use glob::{Routes, RoutesError};
+pub use principal::{Key, Principal};
+pub(crate) use registry::{Principals, Registry};
+pub use tree::{Group, TreeError};
+
+/// The most gates that an exchange passes: its key's, its groups', its
+/// tenant's.
+pub(crate) const GATES_MAX: usize = 1 + tree::DEPTH_MAX + 1;

@@ -1,0 +1,156 @@
+//! All keys, groups and budgets in memory, and the gates that they share.
+//!
+//! Pure: the directory writes a change through the store first and applies it
+//! here after.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use freehold_types::{BudgetId, GroupId, KeyId, Money, TenantId};
+use jiff::Timestamp;
+
+use crate::admission::Gate;
+use crate::budget::{Account, Budget, Standing};
+use crate::identity::tree::{self, Groups};
+use crate::identity::{Group, Key, KeyHash, Principal, TreeError};
+use crate::{Limits, Scope};
+
+/// What is looked up with every request; never changed, only replaced.
+pub(crate) type Principals = HashMap<KeyHash, Arc<Principal>>;
+
+/// The whole of it. Gates and accounts stay the same through every change, so
+/// what is in flight stays counted.
+#[derive(Default)]
+pub(crate) struct Registry {
+    tenants: BTreeMap<TenantId, Limits>,
+    groups: Groups,
+    keys: BTreeMap<KeyId, Key>,
+    gates: BTreeMap<Scope, Arc<Gate>>,
+    budgets: BTreeMap<BudgetId, (Budget, Arc<Account>)>,
+}
+
+impl Registry {
+    /// Takes a key in, or replaces it, and gives the principal for it.
+    pub(crate) fn put_key(&mut self, key: Key) -> Result<Principal, TreeError> {
+        let chain = tree::chain(&self.groups, &key.tenant, key.group.as_ref())?;
+        let scope = Scope::Key(key.tenant.clone(), key.id);
+        self.gate(scope).meter().set_limits(key.limits);
+        self.keys.insert(key.id, key.clone());
+        Ok(self.principal(key, chain))
+    }
+
+    /// A new principal for every key: after groups have moved.
+    pub(crate) fn principals(&mut self) -> Result<Principals, TreeError> {
+        let keys: Vec<Key> = self.keys.values().cloned().collect();
+        keys.into_iter()
+            .map(|key| {
+                let chain = tree::chain(&self.groups, &key.tenant, key.group.as_ref())?;
+                Ok((key.hash, Arc::new(self.principal(key, chain))))
+            })
+            .collect()
+    }
+
+    fn principal(&mut self, key: Key, chain: Vec<GroupId>) -> Principal {
+        let tenant = key.tenant.clone();
+        let scopes = std::iter::once(Scope::Key(tenant.clone(), key.id))
+            .chain(chain.into_iter().map(|group| Scope::Group(tenant.clone(), group)))
+            .chain(std::iter::once(Scope::Tenant(tenant.clone())));
+        let gates = scopes.map(|scope| self.gate(scope)).collect();
+        Principal::new(key, gates)
+    }
+
+    pub(crate) fn key(&self, tenant: &TenantId, id: KeyId) -> Option<&Key> {
+        self.keys.get(&id).filter(|key| key.tenant == *tenant)
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.keys.values()
+    }
+
+    /// Whether the group may have this place.
+    pub(crate) fn check_group(&self, group: &Group) -> Result<(), TreeError> {
+        tree::check(&self.groups, group)
+    }
+
+    /// Takes a group in, or replaces it. The caller has checked its place, and
+    /// renews the principals if it has another parent now.
+    pub(crate) fn put_group(&mut self, group: Group) {
+        let scope = Scope::Group(group.tenant.clone(), group.id.clone());
+        self.gate(scope).meter().set_limits(group.limits);
+        self.groups.insert((group.tenant.clone(), group.id.clone()), group);
+    }
+
+    /// Forgets a group that nothing is in.
+    pub(crate) fn remove_group(&mut self, tenant: &TenantId, id: &GroupId) {
+        self.groups.remove(&(tenant.clone(), id.clone()));
+        self.gates.remove(&Scope::Group(tenant.clone(), id.clone()));
+    }
+
+    pub(crate) fn group(&self, tenant: &TenantId, id: &GroupId) -> Option<&Group> {
+        self.groups.get(&(tenant.clone(), id.clone()))
+    }
+
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.groups.values()
+    }
+
+    /// The groups of an exchange's key, from the inside out; those that are
+    /// gone by now are left out.
+    pub(crate) fn chain(&self, tenant: &TenantId, group: Option<&GroupId>) -> Vec<GroupId> {
+        tree::chain(&self.groups, tenant, group).unwrap_or_default()
+    }
+
+    pub(crate) fn set_tenant_limits(&mut self, tenant: &TenantId, limits: Limits) {
+        self.gate(Scope::Tenant(tenant.clone())).meter().set_limits(limits);
+        self.tenants.insert(tenant.clone(), limits);
+    }
+
+    /// Opens an account for a budget, or changes the terms of the one it has.
+    /// `spent` is what the store has for the window that holds `now`.
+    pub(crate) fn put_budget(&mut self, budget: Budget, now: Timestamp, spent: Money) {
+        let account = match self.budgets.get(&budget.id) {
+            Some((_, account)) => {
+                account.change(now, budget.amount, budget.period, spent);
+                Arc::clone(account)
+            }
+            None => Arc::new(Account::new(&budget, now, spent)),
+        };
+        let scope = budget.scope.clone();
+        self.budgets.insert(budget.id, (budget, account));
+        self.set_accounts(&scope);
+    }
+
+    /// Closes the account of a budget.
+    pub(crate) fn remove_budget(&mut self, id: BudgetId) {
+        if let Some((budget, _)) = self.budgets.remove(&id) {
+            self.set_accounts(&budget.scope);
+        }
+    }
+
+    pub(crate) fn budget(&self, tenant: &TenantId, id: BudgetId) -> Option<&Budget> {
+        let (budget, _) = self.budgets.get(&id)?;
+        (budget.scope.tenant() == tenant).then_some(budget)
+    }
+
+    pub(crate) fn budgets(&self, now: Timestamp) -> impl Iterator<Item = (&Budget, Standing)> {
+        self.budgets.values().map(move |(budget, account)| (budget, account.standing(now)))
+    }
+
+    fn set_accounts(&mut self, scope: &Scope) {
+        let accounts = self
+            .budgets
+            .values()
+            .filter(|(budget, _)| budget.scope == *scope)
+            .map(|(_, account)| Arc::clone(account))
+            .collect();
+        self.gate(scope.clone()).set_accounts(accounts);
+    }
+
+    fn gate(&mut self, scope: Scope) -> Arc<Gate> {
+        let gate = self
+            .gates
+            .entry(scope)
+            .or_insert_with_key(|scope| Arc::new(Gate::new(scope.clone(), Limits::default())));
+        Arc::clone(gate)
+    }
+}

@@ -1,0 +1,28 @@
+//! Who may do what, at what price: keys, limits, budgets and the books.
+//!
+//! Everything that an exchange waits for is in memory here: a key is known or
+//! not, a limit has room or not, a budget can pay or not. What must last is
+//! written through the store first (keys, groups, budgets) or follows by the
+//! usage writer (what was spent). No SQL, no HTTP and no provider's name may
+//! enter; time and chance come in through [`freehold_types::Env`].
+//!
+//! To add a limit: a cell in [`Limits`], its arithmetic in `limits/`, its code
+//! in [`Code`], and a line in `Ledger::admit`'s order.
+
+mod admission;
+mod budget;
+mod identity;
+mod limits;
+mod refusal;
+mod scope;
+#[cfg(test)]
+mod testing;
+
+pub use admission::{
+    Admission, AdmissionCounts, AdmissionSettings, Ask, Settled, Settlement, Ticket, Unpriced,
+};
+pub use budget::{Budget, Period, PeriodError, Standing, Window};
+pub use identity::{Group, Key, KeyHash, Principal, Routes, RoutesError, TreeError};
+pub use limits::Limits;
+pub use refusal::{Code, Refusal};
+pub use scope::Scope;
