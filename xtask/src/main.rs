@@ -1,2 +1,3 @@
 //! Tasks of the house.
-fn main() {}
+mod recordings;
+fn main() { recordings::run(std::path::Path::new(&std::env::args().nth(1).unwrap())).unwrap() }
