@@ -256,9 +256,20 @@ impl Row {
         T::Err: std::fmt::Display,
     {
         let text: Arc<str> = self.take()?;
-        text.parse().map_err(|error| {
-            DbError::Corrupt(format!("column {} holds text that is wrong: {error}", self.taken - 1))
-        })
+        text.parse().map_err(|error| self.wrong(&error))
+    }
+
+    /// The next column, text that must parse if it is there.
+    pub fn parse_optional<T: std::str::FromStr>(&mut self) -> Result<Option<T>, DbError>
+    where
+        T::Err: std::fmt::Display,
+    {
+        let text: Option<Arc<str>> = self.take()?;
+        text.map(|text| text.parse().map_err(|error| self.wrong(&error))).transpose()
+    }
+
+    fn wrong(&self, error: &dyn std::fmt::Display) -> DbError {
+        DbError::Corrupt(format!("column {} holds text that is wrong: {error}", self.taken - 1))
     }
 
     /// The next two columns, an amount of money.

@@ -1,0 +1,403 @@
+//! Exchanges: one row for each request of a client, written when it opens and
+//! completed when it closes, with the day's sums beside it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use freehold_types::{
+    Db, DbError, ExchangeId, GroupId, KeyId, Money, Page, PageRequest, Rounding, Row, TenantId,
+    Unit, args,
+};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::usage::{self, Dimensions, Sums};
+
+/// An exchange as it is known when it begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Its id, unique in the tenant.
+    pub id: ExchangeId,
+    /// The key's group.
+    pub group: Option<GroupId>,
+    /// The key that it came with.
+    pub key: KeyId,
+    /// The model name that the client asked for.
+    pub route: Arc<str>,
+    /// The client's dialect, or the endpoint that passes through.
+    pub dialect: Arc<str>,
+    /// Whether a stream was asked for.
+    pub stream: bool,
+    /// When it began.
+    pub opened_at: Timestamp,
+    /// What was reserved for it.
+    pub reserved: Money,
+}
+
+/// How an exchange went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// When it ended.
+    pub closed_at: Timestamp,
+    /// Who answered; `None` if nobody was asked.
+    pub provider: Option<Arc<str>>,
+    /// The deployment that answered.
+    pub deployment: Option<Arc<str>>,
+    /// The model that answered, by the provider's name for it.
+    pub model: Option<Arc<str>>,
+    /// The HTTP status that the client got.
+    pub status: u16,
+    /// The kind of error that it ended with.
+    pub error: Option<Arc<str>>,
+    /// The attempts that it took.
+    pub attempts: u32,
+    /// What was used.
+    pub tokens: Tokens,
+    /// What that costs.
+    pub cost: Money,
+    /// What rounding did to the cost.
+    pub rounding: Rounding,
+    /// Whether the tokens were counted by us, not said by the provider.
+    pub estimated: bool,
+    /// Whether there is no price for it, so that the cost is zero.
+    pub unpriced: bool,
+}
+
+/// Token counts; those below `input` and `output` are parts of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tokens {
+    /// All input.
+    pub input: u64,
+    /// Input read from a prompt cache.
+    pub cache_read: u64,
+    /// Input written to a prompt cache.
+    pub cache_write: u64,
+    /// Of the written, what is kept for long.
+    pub cache_write_long: u64,
+    /// All output.
+    pub output: u64,
+    /// Output that was reasoning.
+    pub reasoning: u64,
+}
+
+/// Where an exchange stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It began, and nobody said yet how it ended.
+    Open,
+    /// It ended, and what it cost is known.
+    Closed,
+    /// The process went down with it; it was settled at its reservation.
+    Interrupted,
+}
+
+/// Text that names no state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a state: use open, closed or interrupted")]
+pub struct StateError;
+
+impl State {
+    /// Its word in the database and the API.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Closed => "closed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+impl FromStr for State {
+    type Err = StateError;
+
+    fn from_str(text: &str) -> Result<Self, StateError> {
+        [Self::Open, Self::Closed, Self::Interrupted]
+            .into_iter()
+            .find(|state| state.word() == text)
+            .ok_or(StateError)
+    }
+}
+
+/// An exchange as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// Where it stands.
+    pub state: State,
+    /// How it began.
+    pub opened: Opened,
+    /// How it went, unless it is open.
+    pub closed: Option<Closed>,
+}
+
+const OPEN: &str = "INSERT INTO exchanges (tenant, id, state, group_name, key_id, route, dialect,
+    stream, opened_at, reserved_units, reserved_nanos)
+    VALUES ($1, $2, 'open', $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
+const INSERT_CLOSED: &str = "INSERT INTO exchanges (tenant, id, state, group_name, key_id, route,
+    dialect, stream, opened_at, reserved_units, reserved_nanos, closed_at, provider, deployment,
+    model, status, error, attempts, input_tokens, cache_read_tokens, cache_write_tokens,
+    cache_write_long_tokens, output_tokens, reasoning_tokens, cost_units, cost_nanos,
+    cost_rounding, estimated, unpriced)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+    $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)
+    ON CONFLICT (tenant, id) DO UPDATE SET state = excluded.state,
+    closed_at = excluded.closed_at, provider = excluded.provider,
+    deployment = excluded.deployment, model = excluded.model, status = excluded.status,
+    error = excluded.error, attempts = excluded.attempts, input_tokens = excluded.input_tokens,
+    cache_read_tokens = excluded.cache_read_tokens,
+    cache_write_tokens = excluded.cache_write_tokens,
+    cache_write_long_tokens = excluded.cache_write_long_tokens,
+    output_tokens = excluded.output_tokens, reasoning_tokens = excluded.reasoning_tokens,
+    cost_units = excluded.cost_units, cost_nanos = excluded.cost_nanos,
+    cost_rounding = excluded.cost_rounding, estimated = excluded.estimated,
+    unpriced = excluded.unpriced
+    WHERE exchanges.state = 'open'";
+const STILL_OPEN: &str = "SELECT tenant, id, state, group_name, key_id, route, dialect, stream,
+    opened_at, reserved_units, reserved_nanos
+    FROM exchanges WHERE state = 'open' AND (tenant, id) > ($1, $2) ORDER BY tenant, id LIMIT $3";
+/// Newest first: ids sort by time. An empty state or key is any.
+const LIST: &str = "SELECT tenant, id, state, group_name, key_id, route, dialect, stream,
+    opened_at, reserved_units, reserved_nanos, closed_at, provider, deployment, model, status,
+    error, attempts, input_tokens, cache_read_tokens, cache_write_tokens,
+    cache_write_long_tokens, output_tokens, reasoning_tokens, cost_units, cost_nanos,
+    cost_rounding, estimated, unpriced
+    FROM exchanges WHERE tenant = $1 AND id < $2 AND ($3 = '' OR state = $3)
+    AND ($4 = '' OR key_id = $4) ORDER BY id DESC LIMIT $5";
+const GET: &str = "SELECT tenant, id, state, group_name, key_id, route, dialect, stream,
+    opened_at, reserved_units, reserved_nanos, closed_at, provider, deployment, model, status,
+    error, attempts, input_tokens, cache_read_tokens, cache_write_tokens,
+    cache_write_long_tokens, output_tokens, reasoning_tokens, cost_units, cost_nanos,
+    cost_rounding, estimated, unpriced
+    FROM exchanges WHERE tenant = $1 AND id = $2";
+
+/// Records exchanges that began. One that is there already, open or closed, is
+/// left as it is.
+pub fn open<'a>(exchanges: impl IntoIterator<Item = &'a Opened>) -> Unit {
+    let mut unit = Unit::new("exchanges.open");
+    for opened in exchanges {
+        let (units, nanos) = opened.reserved.to_columns();
+        let args = args![
+            opened.tenant.shared(),
+            opened.id.to_string(),
+            group_text(opened),
+            opened.key.to_string(),
+            Arc::clone(&opened.route),
+            Arc::clone(&opened.dialect),
+            opened.stream,
+            opened.opened_at,
+            units,
+            nanos,
+        ];
+        unit.run(OPEN, args);
+    }
+    unit
+}
+
+/// Records exchanges that ended, whether they were recorded as open or not,
+/// and adds them to their days' sums. Fails a guard if one was closed before:
+/// so a batch in doubt may be sent again, and a failed guard means that it is
+/// in.
+pub fn close<'a>(exchanges: impl IntoIterator<Item = (&'a Opened, &'a Closed)>) -> Unit {
+    let mut unit = Unit::new("exchanges.close");
+    settle(&mut unit, State::Closed, exchanges);
+    unit
+}
+
+/// Settles exchanges that a crash left open, like [`close`], flagged
+/// `interrupted`: at their reservation, with a status of 0.
+pub fn interrupt<'a>(exchanges: impl IntoIterator<Item = &'a Opened>, at: Timestamp) -> Unit {
+    let mut unit = Unit::new("exchanges.interrupt");
+    let settled: Vec<_> = exchanges.into_iter().map(|opened| (opened, lost(opened, at))).collect();
+    settle(&mut unit, State::Interrupted, settled.iter().map(|(opened, closed)| (*opened, closed)));
+    unit
+}
+
+fn lost(opened: &Opened, at: Timestamp) -> Closed {
+    Closed {
+        closed_at: at,
+        provider: None,
+        deployment: None,
+        model: None,
+        status: 0,
+        error: Some("interrupted".into()),
+        attempts: 0,
+        tokens: Tokens::default(),
+        cost: opened.reserved,
+        rounding: Rounding::default(),
+        estimated: true,
+        unpriced: false,
+    }
+}
+
+fn settle<'a>(
+    unit: &mut Unit,
+    state: State,
+    exchanges: impl IntoIterator<Item = (&'a Opened, &'a Closed)>,
+) {
+    let mut days: BTreeMap<Dimensions, Sums> = BTreeMap::new();
+    for (opened, closed) in exchanges {
+        let (reserved_units, reserved_nanos) = opened.reserved.to_columns();
+        let (cost_units, cost_nanos) = closed.cost.to_columns();
+        let args = args![
+            opened.tenant.shared(),
+            opened.id.to_string(),
+            state.word(),
+            group_text(opened),
+            opened.key.to_string(),
+            Arc::clone(&opened.route),
+            Arc::clone(&opened.dialect),
+            opened.stream,
+            opened.opened_at,
+            reserved_units,
+            reserved_nanos,
+            closed.closed_at,
+            closed.provider.clone(),
+            closed.deployment.clone(),
+            closed.model.clone(),
+            closed.status,
+            closed.error.clone(),
+            closed.attempts,
+            closed.tokens.input,
+            closed.tokens.cache_read,
+            closed.tokens.cache_write,
+            closed.tokens.cache_write_long,
+            closed.tokens.output,
+            closed.tokens.reasoning,
+            cost_units,
+            cost_nanos,
+            closed.rounding.0,
+            closed.estimated,
+            closed.unpriced,
+        ];
+        unit.expect(1, INSERT_CLOSED, args);
+        days.entry(dimensions(opened, closed)).or_default().add(state, closed);
+    }
+    for (dimensions, sums) in days {
+        usage::add(unit, &dimensions, &sums);
+    }
+}
+
+/// An exchange belongs to the day in which it ended.
+fn dimensions(opened: &Opened, closed: &Closed) -> Dimensions {
+    let none = || Arc::from("");
+    Dimensions {
+        tenant: opened.tenant.shared(),
+        day: closed.closed_at.to_zoned(TimeZone::UTC).date().to_string().into(),
+        group: group_text(opened),
+        key: opened.key.to_string().into(),
+        route: Arc::clone(&opened.route),
+        provider: closed.provider.clone().unwrap_or_else(none),
+        model: closed.model.clone().unwrap_or_else(none),
+    }
+}
+
+fn group_text(opened: &Opened) -> Arc<str> {
+    opened.group.as_ref().map_or_else(|| Arc::from(""), GroupId::shared)
+}
+
+/// The next exchanges of all tenants that began and did not end, after the
+/// given one; at a start, those that a crash interrupted. Empty at the end.
+pub async fn still_open(
+    db: &dyn Db,
+    after: Option<&Opened>,
+    limit: u32,
+) -> Result<Vec<Opened>, DbError> {
+    let (tenant, id) = match after {
+        Some(opened) => (opened.tenant.shared(), opened.id.to_string()),
+        None => (Arc::from(""), String::new()),
+    };
+    let rows = db.read(STILL_OPEN, args![tenant, id, limit]).await?;
+    rows.into_iter().map(|mut row| Ok(read_opened(&mut row)?.1)).collect()
+}
+
+/// One exchange of a tenant.
+pub async fn get(
+    db: &dyn Db,
+    tenant: &TenantId,
+    id: ExchangeId,
+) -> Result<Option<Exchange>, DbError> {
+    let mut rows = db.read(GET, args![tenant.shared(), id.to_string()]).await?;
+    rows.pop().map(read).transpose()
+}
+
+/// A tenant's exchanges in a state and of a key, or in any and of any, newest
+/// first; a page goes on after an id.
+pub async fn list(
+    db: &dyn Db,
+    tenant: &TenantId,
+    state: Option<State>,
+    key: Option<KeyId>,
+    page: &PageRequest,
+) -> Result<Page<Exchange>, DbError> {
+    // Sorts after every id.
+    let after = page.after.clone().unwrap_or_else(|| "~".into());
+    let state = state.map_or("", State::word);
+    let key = key.map(|key| key.to_string()).unwrap_or_default();
+    let args = args![tenant.shared(), after, state, key, page.limit() + 1];
+    let rows = db.read(LIST, args).await?;
+    let exchanges = rows.into_iter().map(read).collect::<Result<_, _>>()?;
+    Ok(page.page(exchanges, |exchange: &Exchange| exchange.opened.id.to_string()))
+}
+
+fn read(mut row: Row) -> Result<Exchange, DbError> {
+    let (state, opened) = read_opened(&mut row)?;
+    let closed = match state {
+        State::Open => None,
+        State::Closed | State::Interrupted => Some(read_closed(&mut row)?),
+    };
+    Ok(Exchange { state, opened, closed })
+}
+
+fn read_opened(row: &mut Row) -> Result<(State, Opened), DbError> {
+    let (tenant, id, state) = (row.parse()?, row.parse()?, row.parse()?);
+    let group: Arc<str> = row.take()?;
+    let group = if group.is_empty() { None } else { Some(group) };
+    let opened = Opened {
+        tenant,
+        id,
+        group: group
+            .map(GroupId::new)
+            .transpose()
+            .map_err(|error| DbError::Corrupt(format!("the group of {id}: {error}")))?,
+        key: row.parse()?,
+        route: row.take()?,
+        dialect: row.take()?,
+        stream: row.take()?,
+        opened_at: row.take()?,
+        reserved: row.money()?,
+    };
+    Ok((state, opened))
+}
+
+fn read_closed(row: &mut Row) -> Result<Closed, DbError> {
+    Ok(Closed {
+        closed_at: row.take()?,
+        provider: row.take()?,
+        deployment: row.take()?,
+        model: row.take()?,
+        status: row.take()?,
+        error: row.take()?,
+        attempts: row.take()?,
+        tokens: Tokens {
+            input: row.take()?,
+            cache_read: row.take()?,
+            cache_write: row.take()?,
+            cache_write_long: row.take()?,
+            output: row.take()?,
+            reasoning: row.take()?,
+        },
+        cost: row.money()?,
+        rounding: Rounding(row.take()?),
+        estimated: row.take()?,
+        unpriced: row.take()?,
+    })
+}

@@ -1,0 +1,126 @@
+//! Numbered migrations, each applied once, in order, in a transaction of its
+//! own. To change the schema, add a file; one that was released never changes.
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use sha2::{Digest, Sha256};
+
+use crate::OpenError;
+
+/// One step from an older schema to a newer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Migration {
+    number: i64,
+    name: &'static str,
+    sql: &'static str,
+}
+
+/// All of them, numbered from 1 without gaps.
+pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
+    number: 1,
+    name: "gateway",
+    sql: include_str!("../migrations/sqlite/0001_gateway.sql"),
+}];
+
+/// Brings the database up to the last of `migrations`, or refuses one that was
+/// not made by them.
+pub(crate) fn run(database: &mut Connection, migrations: &[Migration]) -> Result<(), OpenError> {
+    let failed = |number| move |source| OpenError::Migration { number, source };
+    let known = migrations.last().map_or(0, |migration| migration.number);
+    let found = newest(database).map_err(failed(0))?;
+    if found > known {
+        return Err(OpenError::Newer { found, known });
+    }
+    for migration in migrations {
+        let hash: [u8; 32] = Sha256::digest(migration.sql).into();
+        if migration.number > found {
+            apply(database, migration, &hash).map_err(failed(migration.number))?;
+        } else if !is_same(database, migration, &hash).map_err(failed(migration.number))? {
+            let (number, name) = (migration.number, migration.name.to_owned());
+            return Err(OpenError::Changed { number, name });
+        }
+    }
+    Ok(())
+}
+
+const CREATE: &str = "CREATE TABLE IF NOT EXISTS migrations (
+    number BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, hash BLOB NOT NULL)";
+const NEWEST: &str = "SELECT COALESCE(MAX(number), 0) FROM migrations";
+const HASH: &str = "SELECT hash FROM migrations WHERE number = $1";
+const RECORD: &str = "INSERT INTO migrations (number, name, hash) VALUES ($1, $2, $3)";
+
+fn newest(database: &Connection) -> rusqlite::Result<i64> {
+    database.execute_batch(CREATE)?;
+    database.query_row(NEWEST, [], |row| row.get(0))
+}
+
+fn is_same(database: &Connection, migration: &Migration, hash: &[u8]) -> rusqlite::Result<bool> {
+    let applied: Option<Vec<u8>> =
+        database.query_row(HASH, [migration.number], |row| row.get(0)).optional()?;
+    Ok(applied.as_deref() == Some(hash))
+}
+
+fn apply(database: &mut Connection, migration: &Migration, hash: &[u8]) -> rusqlite::Result<()> {
+    let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(migration.sql)?;
+    transaction.execute(RECORD, params![migration.number, migration.name, hash])?;
+    transaction.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: Migration = Migration { number: 1, name: "one", sql: "CREATE TABLE a (x BIGINT)" };
+    const TWO: Migration =
+        Migration { number: 2, name: "two", sql: "ALTER TABLE a ADD COLUMN y BIGINT" };
+
+    fn database() -> Connection {
+        Connection::open_in_memory().unwrap()
+    }
+
+    #[test]
+    fn an_older_database_is_brought_up_and_keeps_its_rows() {
+        let mut db = database();
+        run(&mut db, &[ONE]).unwrap();
+        db.execute("INSERT INTO a (x) VALUES (7)", []).unwrap();
+        run(&mut db, &[ONE, TWO]).unwrap();
+        run(&mut db, &[ONE, TWO]).unwrap();
+        let row = db.query_row("SELECT x, y FROM a", [], |r| Ok((r.get(0)?, r.get(1)?)));
+        assert_eq!(row, Ok((7, None::<i64>)));
+    }
+
+    #[test]
+    fn a_newer_database_is_refused_and_left_alone() {
+        let mut db = database();
+        run(&mut db, &[ONE, TWO]).unwrap();
+        let error = run(&mut db, &[ONE]).unwrap_err();
+        assert!(matches!(error, OpenError::Newer { found: 2, known: 1 }));
+        assert!(error.to_string().contains("newer version"), "{error}");
+    }
+
+    #[test]
+    fn a_rewritten_migration_is_noticed() {
+        let mut db = database();
+        run(&mut db, &[ONE]).unwrap();
+        let rewritten = Migration { sql: "CREATE TABLE a (x TEXT)", ..ONE };
+        let error = run(&mut db, &[rewritten]).unwrap_err();
+        assert!(matches!(error, OpenError::Changed { number: 1, .. }));
+    }
+
+    #[test]
+    fn a_migration_that_fails_leaves_nothing_behind() {
+        let mut db = database();
+        let broken = Migration { sql: "CREATE TABLE b (x BIGINT); SELECT nonsense", ..TWO };
+        let error = run(&mut db, &[ONE, broken]).unwrap_err();
+        assert!(matches!(error, OpenError::Migration { number: 2, .. }));
+        assert!(db.prepare("SELECT x FROM b").is_err());
+        run(&mut db, &[ONE, TWO]).unwrap();
+    }
+
+    #[test]
+    fn numbers_have_no_gaps() {
+        for (index, migration) in (1_i64..).zip(MIGRATIONS) {
+            assert_eq!(migration.number, index);
+        }
+    }
+}

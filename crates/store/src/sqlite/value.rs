@@ -1,0 +1,160 @@
+//! Between the door's values and errors, and SQLite's.
+
+use std::sync::Arc;
+
+use freehold_types::{DbError, MAX_ROWS, Row, Value};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{CachedStatement, Connection, ErrorCode, ToSql};
+
+/// An argument on its way into a statement.
+struct Argument<'a>(&'a Value);
+
+impl ToSql for Argument<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self.0 {
+            Value::I64(Some(n)) => ValueRef::Integer(*n),
+            Value::Text(Some(text)) => ValueRef::Text(text.as_bytes()),
+            Value::Bytes(Some(bytes)) => ValueRef::Blob(bytes),
+            Value::F64(Some(x)) => ValueRef::Real(*x),
+            Value::I64(None) | Value::Text(None) | Value::Bytes(None) | Value::F64(None) => {
+                ValueRef::Null
+            }
+        }))
+    }
+}
+
+/// A column on its way out. What is absent comes without its type.
+fn column(value: ValueRef<'_>) -> Result<Value, DbError> {
+    Ok(match value {
+        ValueRef::Null => Value::Text(None),
+        ValueRef::Integer(n) => Value::I64(Some(n)),
+        ValueRef::Real(x) => Value::F64(Some(x)),
+        ValueRef::Blob(bytes) => Value::Bytes(Some(Arc::from(bytes))),
+        ValueRef::Text(text) => {
+            let text = std::str::from_utf8(text)
+                .map_err(|_| DbError::Corrupt("a text column holds what is not UTF-8".into()))?;
+            Value::Text(Some(Arc::from(text)))
+        }
+    })
+}
+
+/// Binds by number. To SQLite `$2` is a name like any other, and its own
+/// numbers follow the order in which names first appear.
+fn bind(statement: &mut CachedStatement<'_>, args: &[Value]) -> Result<(), DbError> {
+    let wanted = statement.parameter_count();
+    if wanted != args.len() {
+        return Err(DbError::Other(format!("{} arguments for {wanted} placeholders", args.len())));
+    }
+    for index in 1..=wanted {
+        let name = statement.parameter_name(index).unwrap_or_default();
+        let number = name.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok());
+        let arg = number.and_then(|number| args.get(number.checked_sub(1)?)).ok_or_else(|| {
+            DbError::Other(format!("the placeholder {name:?} is not one of $1 to ${wanted}"))
+        })?;
+        statement.raw_bind_parameter(index, Argument(arg)).map_err(|e| fault(&e))?;
+    }
+    Ok(())
+}
+
+/// Runs a statement that changes rows, and tells how many.
+pub(super) fn execute(connection: &Connection, sql: &str, args: &[Value]) -> Result<u64, DbError> {
+    let mut statement = connection.prepare_cached(sql).map_err(|e| fault(&e))?;
+    bind(&mut statement, args)?;
+    let changed = statement.raw_execute().map_err(|e| fault(&e))?;
+    Ok(u64::try_from(changed).unwrap_or(u64::MAX))
+}
+
+/// Runs a query and takes all its rows.
+pub(super) fn query(
+    connection: &Connection,
+    sql: &str,
+    args: &[Value],
+) -> Result<Vec<Row>, DbError> {
+    let mut statement = connection.prepare_cached(sql).map_err(|e| fault(&e))?;
+    bind(&mut statement, args)?;
+    let width = statement.column_count();
+    let mut found = Vec::new();
+    let mut rows = statement.raw_query();
+    while let Some(row) = rows.next().map_err(|e| fault(&e))? {
+        if found.len() == MAX_ROWS {
+            return Err(DbError::Other(format!("a query found more than {MAX_ROWS} rows")));
+        }
+        let columns = (0..width)
+            .map(|index| column(row.get_ref(index).map_err(|e| fault(&e))?))
+            .collect::<Result<Vec<_>, _>>()?;
+        found.push(Row::new(columns));
+    }
+    Ok(found)
+}
+
+/// What an error of SQLite means for the caller of the door.
+pub(super) fn fault(error: &rusqlite::Error) -> DbError {
+    let text = error.to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => DbError::Full(text),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => DbError::Corrupt(text),
+        Some(
+            ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::SystemIoFailure
+            | ErrorCode::CannotOpen
+            | ErrorCode::OutOfMemory
+            | ErrorCode::ReadOnly
+            | ErrorCode::OperationInterrupted,
+        ) => DbError::Unavailable(text),
+        _ => DbError::Other(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use freehold_types::args;
+
+    use super::*;
+
+    #[test]
+    fn every_value_comes_back_as_it_went_in() {
+        let db = Connection::open_in_memory().unwrap();
+        let args = args![i64::MIN, "é\0x", vec![0_u8, 255], 0.5_f64, None::<i64>];
+        let mut rows = query(&db, "SELECT $1, $2, $3, $4, $5", &args).unwrap();
+        let mut row = rows.remove(0);
+        assert_eq!(row.take::<i64>(), Ok(i64::MIN));
+        assert_eq!(row.take::<String>(), Ok("é\0x".into()));
+        assert_eq!(row.take::<Arc<[u8]>>(), Ok(Arc::from([0_u8, 255])));
+        assert_eq!(row.take::<f64>(), Ok(0.5));
+        assert_eq!(row.take::<Option<i64>>(), Ok(None));
+    }
+
+    #[test]
+    fn a_wrong_number_of_arguments_is_refused() {
+        let db = Connection::open_in_memory().unwrap();
+        assert!(matches!(query(&db, "SELECT $1, $2", &args![1_i64]), Err(DbError::Other(_))));
+        assert!(matches!(query(&db, "SELECT 1", &args![1_i64]), Err(DbError::Other(_))));
+    }
+
+    #[test]
+    fn placeholders_go_by_their_number_in_any_order() {
+        let db = Connection::open_in_memory().unwrap();
+        let mut rows = query(&db, "SELECT $2, $1, $2", &args!["a", "b"]).unwrap();
+        let mut row = rows.remove(0);
+        let taken = [row.take(), row.take(), row.take()].map(Result::<String, _>::unwrap);
+        assert_eq!(taken, ["b", "a", "b"]);
+        assert!(query(&db, "SELECT $1, $3", &args!["a", "b"]).is_err());
+        assert!(query(&db, "SELECT ?1, ?2", &args!["a", "b"]).is_err());
+        assert!(query(&db, "SELECT $0", &args!["a"]).is_err());
+    }
+
+    #[test]
+    fn an_endless_answer_is_refused() {
+        let db = Connection::open_in_memory().unwrap();
+        let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n";
+        assert!(matches!(query(&db, sql, &[]), Err(DbError::Other(_))));
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_is_damage() {
+        let db = Connection::open_in_memory().unwrap();
+        let read = query(&db, "SELECT CAST(x'ff' AS TEXT)", &[]);
+        assert!(matches!(read, Err(DbError::Corrupt(_))));
+    }
+}

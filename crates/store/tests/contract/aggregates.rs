@@ -1,0 +1,280 @@
+//! The aggregates, over whatever store the door leads to.
+
+use freehold_store::budgets::{self, Budget, Period, Scope, Spend};
+use freehold_store::exchanges::{self, State};
+use freehold_store::groups::{self, Group};
+use freehold_store::keys;
+use freehold_store::usage::{self, By, Query};
+use freehold_types::{Db, DbError, ExchangeId, GroupId, Money, PageRequest, TenantId, Unit};
+
+use crate::samples::{at, closed, id, key, money, opened};
+
+fn tenant(name: &str) -> TenantId {
+    TenantId::new(name).unwrap()
+}
+
+async fn guard_holds_back(db: &dyn Db, unit: Unit) -> bool {
+    matches!(db.write(unit).await, Err(DbError::GuardFailed { .. }))
+}
+
+pub(crate) async fn keys_are_inserted_found_listed_and_revoked(db: &dyn Db) {
+    let main = TenantId::main();
+    let mut first = key(&main, 1);
+    first.group = Some(GroupId::new("team").unwrap());
+    first.admin = true;
+    let second = key(&main, 2);
+    for key in [&first, &second] {
+        db.write(keys::insert(key)).await.unwrap();
+    }
+    assert!(guard_holds_back(db, keys::insert(&first)).await, "the id is taken");
+    assert_eq!(keys::get(db, &main, first.id).await.unwrap().as_ref(), Some(&first));
+    assert_eq!(keys::find(db, &second.hash).await.unwrap().as_ref(), Some(&second));
+    assert_eq!(keys::find(db, b"other").await.unwrap(), None);
+
+    let page = keys::list(db, &main, &PageRequest::new(None, 1)).await.unwrap();
+    assert_eq!((page.items, page.next.clone()), (vec![first.clone()], Some(first.id.to_string())));
+    let page = keys::list(db, &main, &PageRequest::new(page.next, 1)).await.unwrap();
+    assert_eq!((page.items, page.next), (vec![second], None));
+
+    db.write(keys::revoke(&main, first.id, at(5))).await.unwrap();
+    assert!(guard_holds_back(db, keys::revoke(&main, first.id, at(6))).await, "only once");
+    let revoked = keys::get(db, &main, first.id).await.unwrap().unwrap();
+    assert_eq!(revoked.revoked_at, Some(at(5)));
+}
+
+pub(crate) async fn a_tenant_does_not_see_anothers(db: &dyn Db) {
+    let (a, b) = (tenant("a"), tenant("b"));
+    db.write(keys::insert(&key(&a, 1))).await.unwrap();
+    db.write(keys::insert(&key(&b, 1))).await.unwrap();
+    db.write(exchanges::open([&opened(&a, 1)])).await.unwrap();
+    assert!(guard_holds_back(db, keys::revoke(&tenant("c"), id("key_", 1), at(1))).await);
+    db.write(keys::revoke(&a, id("key_", 1), at(1))).await.unwrap();
+    let other = keys::get(db, &b, id("key_", 1)).await.unwrap().unwrap();
+    assert_eq!(other.revoked_at, None);
+    assert_eq!(exchanges::get(db, &b, id("exch_", 1)).await.unwrap(), None);
+
+    let all = keys::all(db, None, 1).await.unwrap();
+    let rest = keys::all(db, all.last(), 10).await.unwrap();
+    let tenants: Vec<_> = all.iter().chain(&rest).map(|key| key.tenant.as_str()).collect();
+    assert_eq!(tenants, ["a", "b"]);
+}
+
+pub(crate) async fn groups_nest_and_hold_what_is_in_them(db: &dyn Db) {
+    let main = TenantId::main();
+    let name = |name: &str| GroupId::new(name).unwrap();
+    let group = |own, parent: Option<&str>| Group {
+        tenant: main.clone(),
+        name: name(own),
+        parent: parent.map(name),
+        limits: "{}".into(),
+        created_at: at(0),
+    };
+    assert!(guard_holds_back(db, groups::insert(&group("b", Some("a")))).await, "no such parent");
+    db.write(groups::insert(&group("a", None))).await.unwrap();
+    db.write(groups::insert(&group("b", Some("a")))).await.unwrap();
+    db.write(groups::insert(&group("c", None))).await.unwrap();
+    let mut moved = group("c", Some("b"));
+    moved.limits = r#"{"rpm":5}"#.into();
+    db.write(groups::update(&moved)).await.unwrap();
+    let page = groups::list(db, &main, &PageRequest::default()).await.unwrap();
+    assert_eq!(page.items, [group("a", None), group("b", Some("a")), moved]);
+    assert_eq!(groups::all(db, page.items.first(), 10).await.unwrap().len(), 2);
+
+    let mut member = key(&main, 1);
+    member.group = Some(name("c"));
+    db.write(keys::insert(&member)).await.unwrap();
+    assert!(guard_holds_back(db, groups::delete(&main, &name("a"))).await, "b is in it");
+    assert!(guard_holds_back(db, groups::delete(&main, &name("c"))).await, "a key is in it");
+    db.write(keys::revoke(&main, member.id, at(1))).await.unwrap();
+    db.write(groups::delete(&main, &name("c"))).await.unwrap();
+}
+
+pub(crate) async fn a_budgets_spending_adds_up_exactly(db: &dyn Db) {
+    let main = TenantId::main();
+    let budget = Budget {
+        tenant: main.clone(),
+        id: id("bud_", 1),
+        scope: Scope::Group(GroupId::new("team").unwrap()),
+        period: Period::Month,
+        amount: money("300000000000.000000001"),
+        created_at: at(0),
+    };
+    db.write(budgets::insert(&budget)).await.unwrap();
+    assert_eq!(budgets::all(db, None, 10).await.unwrap(), std::slice::from_ref(&budget));
+
+    let parts = ["0.999999999", "0.000000001", "12.5", "-0.500000001", "-13", "7.3"];
+    for part in parts {
+        let mut unit = Unit::new("spend");
+        let spent = money(part);
+        let tenant = main.clone();
+        let period_start = at(0);
+        budgets::spend(&mut unit, &Spend { tenant, budget: budget.id, period_start, spent });
+        db.write(unit).await.unwrap();
+    }
+    let sum = parts.iter().fold(Money::ZERO, |sum, part| sum.saturating_add(money(part)));
+    assert_eq!(budgets::spends(db, None, 10).await.unwrap()[0].spent, sum);
+
+    db.write(budgets::update(&main, budget.id, money("5"))).await.unwrap();
+    let page = budgets::list(db, &main, &PageRequest::default()).await.unwrap();
+    assert_eq!(page.items[0].amount, money("5"));
+    db.write(budgets::delete(&main, budget.id)).await.unwrap();
+    assert_eq!(budgets::spends(db, None, 10).await.unwrap(), []);
+    assert!(guard_holds_back(db, budgets::delete(&main, budget.id)).await);
+}
+
+pub(crate) async fn the_latest_period_is_what_a_restart_takes_up(db: &dyn Db) {
+    let mut unit = Unit::new("spend");
+    for (budget, period, spent) in [(1, 0, "1"), (1, 60, "2"), (2, 0, "3")] {
+        let spend = Spend {
+            tenant: TenantId::main(),
+            budget: id("bud_", budget),
+            period_start: at(period),
+            spent: money(spent),
+        };
+        budgets::spend(&mut unit, &spend);
+    }
+    db.write(unit).await.unwrap();
+    let first = budgets::spends(db, None, 1).await.unwrap();
+    assert_eq!((first[0].period_start, first[0].spent), (at(60), money("2")));
+    let rest = budgets::spends(db, first.last(), 10).await.unwrap();
+    assert_eq!(rest.iter().map(|spend| spend.spent).collect::<Vec<_>>(), [money("3")]);
+}
+
+pub(crate) async fn an_exchange_opens_and_closes_once(db: &dyn Db) {
+    let main = TenantId::main();
+    let mut opened = opened(&main, 1);
+    opened.group = Some(GroupId::new("team").unwrap());
+    db.write(exchanges::open([&opened])).await.unwrap();
+    let stored = exchanges::get(db, &main, opened.id).await.unwrap().unwrap();
+    assert_eq!((stored.state, stored.closed), (State::Open, None));
+    assert_eq!(stored.opened, opened);
+
+    let mut closed = closed("0.123456789");
+    closed.error = Some("upstream".into());
+    db.write(exchanges::close([(&opened, &closed)])).await.unwrap();
+    let stored = exchanges::get(db, &main, opened.id).await.unwrap().unwrap();
+    assert_eq!((stored.state, stored.closed), (State::Closed, Some(closed.clone())));
+    closed.cost = money("9");
+    assert!(guard_holds_back(db, exchanges::close([(&opened, &closed)])).await, "only once");
+}
+
+pub(crate) async fn a_close_needs_no_open_before_it(db: &dyn Db) {
+    let (opened, closed) = (opened(&TenantId::main(), 1), closed("0.5"));
+    db.write(exchanges::close([(&opened, &closed)])).await.unwrap();
+    let stored = exchanges::get(db, &opened.tenant, opened.id).await.unwrap().unwrap();
+    assert_eq!((stored.opened, stored.closed), (opened, Some(closed)));
+}
+
+pub(crate) async fn an_open_that_comes_late_changes_nothing(db: &dyn Db) {
+    let (opened, closed) = (opened(&TenantId::main(), 1), closed("0.5"));
+    db.write(exchanges::close([(&opened, &closed)])).await.unwrap();
+    let receipt = db.write(exchanges::open([&opened])).await.unwrap();
+    assert_eq!(receipt.changed, [0]);
+    assert_eq!(exchanges::still_open(db, None, 10).await.unwrap(), []);
+}
+
+pub(crate) async fn open_exchanges_are_settled_at_their_reservation(db: &dyn Db) {
+    let all: Vec<_> = (0..5).map(|n| opened(&TenantId::main(), n)).collect();
+    db.write(exchanges::open(&all)).await.unwrap();
+    db.write(exchanges::close([(&all[2], &closed("0.01"))])).await.unwrap();
+    let first = exchanges::still_open(db, None, 3).await.unwrap();
+    let rest = exchanges::still_open(db, first.last(), 3).await.unwrap();
+    let left: Vec<_> = first.into_iter().chain(rest).collect();
+    assert_eq!(left, [&all[0], &all[1], &all[3], &all[4]].map(Clone::clone));
+
+    db.write(exchanges::interrupt(&left, at(2000))).await.unwrap();
+    assert_eq!(exchanges::still_open(db, None, 10).await.unwrap(), []);
+    let page = PageRequest::default();
+    let interrupted = Some(State::Interrupted);
+    let listed =
+        exchanges::list(db, &TenantId::main(), interrupted, None, &page).await.unwrap().items;
+    assert_eq!(listed.len(), 4);
+    let settled = listed[0].closed.clone().unwrap();
+    assert_eq!((settled.cost, settled.closed_at), (money("0.25"), at(2000)));
+}
+
+fn days(by: By) -> Query {
+    let date = |text: &str| text.parse().unwrap();
+    Query { tenant: None, from: date("2026-09-01"), to: date("2026-09-30"), by }
+}
+
+pub(crate) async fn usage_is_summed_by_what_is_asked_for(db: &dyn Db) {
+    let (a, b) = (tenant("a"), tenant("b"));
+    let rows = [
+        (opened(&a, 1), closed("0.7")),
+        (opened(&a, 2), closed("0.7")),
+        (opened(&b, 3), closed("0.7")),
+    ];
+    db.write(exchanges::close(rows.iter().map(|(o, c)| (o, c)))).await.unwrap();
+    let mut later = closed("0.000000001");
+    later.closed_at = at(86_400);
+    later.model = Some("m-2".into());
+    later.error = Some("timeout".into());
+    db.write(exchanges::close([(&opened(&a, 4), &later)])).await.unwrap();
+    db.write(exchanges::interrupt([&opened(&b, 5)], at(86_400))).await.unwrap();
+
+    let total = usage::report(db, &days(By::default())).await.unwrap();
+    let (dimensions, sums) = &total.rows[0];
+    assert_eq!((total.rows.len(), total.truncated), (1, false));
+    assert_eq!(dimensions, &usage::Dimensions::default());
+    assert_eq!(sums.cost, money("2.350000001"));
+    assert_eq!((sums.exchanges, sums.errors, sums.interrupted, sums.estimated), (5, 2, 1, 1));
+    assert_eq!((sums.tokens.input, sums.tokens.cache_write_long), (400, 80));
+
+    let by = By { tenant: true, day: true, ..By::default() };
+    let report = usage::report(db, &days(by)).await.unwrap();
+    let costs: Vec<_> =
+        report.rows.iter().map(|(d, sums)| (&*d.tenant, &*d.day, sums.cost.to_string())).collect();
+    assert_eq!(
+        costs,
+        [
+            ("a", "2026-09-21", "1.4".into()),
+            ("a", "2026-09-22", "0.000000001".into()),
+            ("b", "2026-09-21", "0.7".into()),
+            ("b", "2026-09-22", "0.25".into()),
+        ]
+    );
+
+    let by = By { model: true, route: true, ..By::default() };
+    let one = Query { tenant: Some(a), to: "2026-09-21".parse().unwrap(), ..days(by) };
+    let report = usage::report(db, &one).await.unwrap();
+    assert_eq!(report.rows.len(), 1);
+    assert_eq!((&*report.rows[0].0.model, &*report.rows[0].0.route), ("m-1", "fast"));
+}
+
+pub(crate) async fn a_batch_in_doubt_may_be_sent_again(db: &dyn Db) {
+    let (opened, closed) = (opened(&TenantId::main(), 1), closed("0.5"));
+    let batch = || {
+        let mut unit = exchanges::close([(&opened, &closed)]);
+        let (tenant, budget) = (TenantId::main(), id("bud_", 1));
+        let (period_start, spent) = (at(0), closed.cost);
+        budgets::spend(&mut unit, &Spend { tenant, budget, period_start, spent });
+        unit
+    };
+    db.write(batch()).await.unwrap();
+    assert!(guard_holds_back(db, batch()).await);
+    let report = usage::report(db, &days(By::default())).await.unwrap();
+    assert_eq!(report.rows[0].1.cost, money("0.5"));
+    assert_eq!(budgets::spends(db, None, 10).await.unwrap()[0].spent, money("0.5"));
+}
+
+pub(crate) async fn exchanges_are_listed_newest_first_by_the_page(db: &dyn Db) {
+    let main = TenantId::main();
+    let all: Vec<_> = (0..5).map(|n| opened(&main, n)).collect();
+    db.write(exchanges::open(&all)).await.unwrap();
+    let mut request = PageRequest::new(None, 2);
+    let mut seen: Vec<ExchangeId> = Vec::new();
+    loop {
+        let page = exchanges::list(db, &main, None, None, &request).await.unwrap();
+        seen.extend(page.items.iter().map(|exchange| exchange.opened.id));
+        match page.next {
+            Some(next) => request = PageRequest::new(Some(next), 2),
+            None => break,
+        }
+    }
+    let expected: Vec<_> = all.iter().rev().map(|opened| opened.id).collect();
+    assert_eq!(seen, expected);
+    let other = Some(id("key_", 99));
+    let page = exchanges::list(db, &main, Some(State::Open), other, &request).await.unwrap();
+    assert_eq!(page.items, []);
+}

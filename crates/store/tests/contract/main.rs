@@ -1,0 +1,54 @@
+//! What every store must do, whatever database is behind it. Each check takes
+//! the door; at the bottom, each database runs all checks.
+
+#![expect(clippy::unwrap_used, reason = "these are tests, their helpers included")]
+
+mod aggregates;
+mod door;
+mod samples;
+
+use freehold_store::{Sqlite, SqliteOptions};
+
+/// Runs a check on a fresh SQLite store.
+async fn on_sqlite(check: impl AsyncFn(&dyn freehold_types::Db)) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(&SqliteOptions::new(folder.path())).unwrap();
+    check(&store).await;
+}
+
+/// Declares a test for each check and database.
+macro_rules! contract {
+    ($($module:ident :: $check:ident;)*) => {
+        mod sqlite {
+            $(
+                #[tokio::test]
+                async fn $check() {
+                    super::on_sqlite(super::$module::$check).await;
+                }
+            )*
+        }
+    };
+}
+
+contract! {
+    door::every_type_comes_back_as_it_was_written;
+    door::a_write_is_seen_by_the_read_after_it;
+    door::a_failed_guard_undoes_its_unit_and_no_other;
+    door::a_refused_statement_undoes_its_unit_and_no_other;
+    door::units_take_effect_in_the_order_of_the_calls;
+    door::a_unit_is_done_even_if_nobody_waits_for_it;
+    door::of_many_who_race_for_one_row_one_wins;
+    door::a_read_cannot_write;
+    aggregates::keys_are_inserted_found_listed_and_revoked;
+    aggregates::a_tenant_does_not_see_anothers;
+    aggregates::groups_nest_and_hold_what_is_in_them;
+    aggregates::a_budgets_spending_adds_up_exactly;
+    aggregates::the_latest_period_is_what_a_restart_takes_up;
+    aggregates::an_exchange_opens_and_closes_once;
+    aggregates::a_close_needs_no_open_before_it;
+    aggregates::an_open_that_comes_late_changes_nothing;
+    aggregates::open_exchanges_are_settled_at_their_reservation;
+    aggregates::usage_is_summed_by_what_is_asked_for;
+    aggregates::a_batch_in_doubt_may_be_sent_again;
+    aggregates::exchanges_are_listed_newest_first_by_the_page;
+}
