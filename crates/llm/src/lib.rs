@@ -10,6 +10,7 @@
 //! [`Dialect::ALL`], its recordings in `testdata/`. To add a compatible
 //! provider: a row in `catalogue.toml`.
 
+pub mod catalogue;
 pub mod codec;
 pub mod estimate;
 pub mod format;
