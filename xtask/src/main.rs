@@ -1,3 +1,5 @@
 //! Tasks of the house.
 mod recordings;
-fn main() { recordings::run(std::path::Path::new(&std::env::args().nth(1).unwrap())).unwrap() }
+fn main() {
+    recordings::run(std::path::Path::new(&std::env::args().nth(1).unwrap())).unwrap()
+}

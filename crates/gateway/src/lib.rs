@@ -5,9 +5,135 @@
 //! `control`'s. Decisions ([`route`], [`health`], [`retry`]) are plain
 //! functions over values; IO sits in [`transport`] and in the bodies that
 //! relay an answer.
+//!
+//! An exchange, by its files: `call` (what comes in), `exchange` (the order
+//! of things), `wire` (the request for one deployment), `attempt` (one call),
+//! `relay` (a stream on its way back), `book` (what is settled at the end).
 
+mod attempt;
+mod book;
+pub mod call;
+pub mod engine;
+mod exchange;
+mod fetch;
 pub mod health;
+pub mod metrics;
+mod money;
 pub mod options;
+mod other;
+pub mod plan;
+pub mod refuse;
+mod relay;
+mod resolve;
 pub mod retry;
 pub mod route;
 pub mod transport;
+mod wire;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use arc_swap::{ArcSwap, Guard};
+use freehold_control::Admission;
+use freehold_llm::model::ApiError;
+use freehold_types::{Env, ErrorKind, Transport};
+
+use crate::call::{Call, Endpoint, Reply};
+use crate::engine::Engine;
+use crate::options::FetchOptions;
+use crate::plan::Plan;
+
+pub use relay::Relay;
+pub use resolve::{Error, Resolved, resolve};
+
+/// The doors and rooms that a gateway works with.
+pub struct Parts {
+    /// Time and chance.
+    pub env: Arc<dyn Env>,
+    /// Other machines.
+    pub transport: Arc<dyn Transport>,
+    /// The model in this process, if it is built in.
+    pub engine: Option<Arc<dyn Engine>>,
+    /// Who may do what, at what price.
+    pub admission: Arc<Admission>,
+    /// Limits on untrusted URLs.
+    pub fetch: FetchOptions,
+}
+
+/// The gateway. Cheap to share; a new configuration is put in force by
+/// [`Gateway::follow`], and exchanges under way finish by the old one.
+pub struct Gateway {
+    env: Arc<dyn Env>,
+    transport: Arc<dyn Transport>,
+    engine: Option<Arc<dyn Engine>>,
+    admission: Arc<Admission>,
+    fetch: FetchOptions,
+    plan: ArcSwap<Plan>,
+    /// Feeds the routing's draws: seeded once, then mixed, as a draw needs no
+    /// secrecy and each exchange takes several.
+    chance: AtomicU64,
+    me: Weak<Self>,
+}
+
+impl Gateway {
+    /// A gateway with a first plan.
+    pub fn new(parts: Parts, plan: Plan) -> Arc<Self> {
+        let mut seed = [0; 8];
+        parts.env.fill_random(&mut seed);
+        Arc::new_cyclic(|me| Self {
+            env: parts.env,
+            transport: parts.transport,
+            engine: parts.engine,
+            admission: parts.admission,
+            fetch: parts.fetch,
+            plan: ArcSwap::from_pointee(plan),
+            chance: AtomicU64::new(u64::from_le_bytes(seed)),
+            me: me.clone(),
+        })
+    }
+
+    /// Puts a new plan in force.
+    pub fn follow(&self, plan: Plan) {
+        self.plan.store(Arc::new(plan));
+    }
+
+    /// The plan in force.
+    pub fn plan(&self) -> Guard<Arc<Plan>> {
+        self.plan.load()
+    }
+
+    /// The model in this process.
+    pub fn engine(&self) -> Option<&Arc<dyn Engine>> {
+        self.engine.as_ref()
+    }
+
+    /// Answers a client's request. Never fails: an error is a reply in the
+    /// caller's dialect. Dropping the future, or the reply's body, cancels the
+    /// upstream and settles the exchange.
+    pub async fn exchange(&self, call: Call) -> Reply {
+        let dialect = call.endpoint.dialect();
+        let answered = match &call.endpoint {
+            Endpoint::Model(dialect) => self.model(&call, *dialect).await,
+            Endpoint::CountTokens => self.count_tokens(&call).await,
+            Endpoint::Embeddings => self.embeddings(&call).await,
+            Endpoint::Completions => self.completions(&call).await,
+            Endpoint::Other { .. } => self.other(&call).await,
+        };
+        match answered {
+            Ok(reply) => reply,
+            Err(error) => refuse::reply(dialect, &error, &call.request_id),
+        }
+    }
+
+    fn chance(&self) -> u64 {
+        // SplitMix64's sequence; `route` mixes what it draws.
+        self.chance.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed)
+    }
+
+    /// Itself, shared: bodies that outlive the call hold it.
+    fn shared(&self) -> Result<Arc<Self>, Box<ApiError>> {
+        self.me.upgrade().ok_or_else(|| {
+            Box::new(ApiError::new(ErrorKind::Unavailable, "stopping", "the server is stopping"))
+        })
+    }
+}

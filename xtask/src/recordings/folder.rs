@@ -72,7 +72,8 @@ fn row(line: &str) -> Option<(String, Row)> {
     let columns: Vec<&str> = line.split('\t').collect();
     let at = |n: usize| columns.get(n).copied().unwrap_or_default();
     let path = at(3);
-    let outside = Path::new(path).components().any(|c| !matches!(c, std::path::Component::Normal(_)));
+    let outside =
+        Path::new(path).components().any(|c| !matches!(c, std::path::Component::Normal(_)));
     if path.is_empty() || outside {
         return None;
     }

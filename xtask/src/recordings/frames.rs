@@ -35,7 +35,10 @@ fn frame(block: &str) -> Option<Frame> {
     if data.is_empty() {
         return None;
     }
-    Some(Frame { name: values("event").last().unwrap_or_default().to_owned(), data: data.join("\n") })
+    Some(Frame {
+        name: values("event").last().unwrap_or_default().to_owned(),
+        data: data.join("\n"),
+    })
 }
 
 /// Writes events in another framing: `end` as line end, `comment` before

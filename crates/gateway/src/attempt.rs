@@ -1,0 +1,403 @@
+//! One call to one deployment.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use freehold_llm::format::codec;
+use freehold_llm::model::{ApiError, Event, Request};
+use freehold_llm::{DecodeError, Dialect, Losses};
+use freehold_types::{BodyError, BoxBody, Env, ErrorKind, Transport, TransportError};
+use futures_util::{FutureExt as _, StreamExt as _};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
+use http_body_util::BodyExt as _;
+
+use crate::engine::{Engine, EngineStream};
+use crate::plan::Deployment;
+use crate::retry::{Blame, Fault, retry_after};
+use crate::wire::{self, Asked, Lane};
+
+/// The largest whole answer that is held, images included.
+const ANSWER_LIMIT: usize = 64 << 20;
+
+/// The largest error body that is read.
+const ERROR_LIMIT: usize = 256 << 10;
+
+/// What a deployment answered, with its first byte in hand.
+pub(crate) struct Answered {
+    pub(crate) headers: HeaderMap,
+    pub(crate) content: Content,
+    pub(crate) losses: Losses,
+}
+
+/// The content of an answer.
+pub(crate) enum Content {
+    /// The whole answer in `dialect`.
+    Whole { dialect: Dialect, body: Bytes },
+    /// A stream in `dialect`, of which `first` has come.
+    Stream { dialect: Dialect, cut_usage: bool, first: Bytes, rest: BoxBody },
+    /// An engine's events, of which the first has come.
+    Events { first: Event, rest: EngineStream },
+}
+
+/// Why a deployment did not answer.
+pub(crate) struct Failed {
+    pub(crate) fault: Fault,
+    pub(crate) error: Box<ApiError>,
+    /// The upstream's own response, if it was in the caller's dialect.
+    pub(crate) raw: Option<(StatusCode, HeaderMap, Bytes)>,
+    /// What the provider asked for.
+    pub(crate) wait: Option<Duration>,
+}
+
+impl Failed {
+    fn new(fault: Fault, error: ApiError) -> Self {
+        Self { fault, error: Box::new(error), raw: None, wait: None }
+    }
+
+    /// A fault of ours before anything was sent.
+    fn before(error: Box<ApiError>) -> Self {
+        Self { fault: Fault::Client, error, raw: None, wait: None }
+    }
+
+    pub(crate) fn transport(error: &TransportError) -> Self {
+        let fault = Fault::of_transport(error.fault);
+        let (kind, code) = match fault {
+            Fault::Timeout => (ErrorKind::Timeout, "upstream_timeout"),
+            _ => (ErrorKind::Upstream, "upstream_unreachable"),
+        };
+        Self::new(
+            fault,
+            ApiError::new(kind, code, format!("the provider cannot be reached: {error}")),
+        )
+    }
+
+    pub(crate) fn body(error: &BodyError) -> Self {
+        let (fault, kind, code) = match error {
+            BodyError::Stalled(_) => (Fault::Timeout, ErrorKind::Timeout, "upstream_timeout"),
+            BodyError::Broken(_) => (Fault::Connection, ErrorKind::Upstream, "upstream_broken"),
+        };
+        Self::new(
+            fault,
+            ApiError::new(kind, code, format!("the provider's answer broke off: {error}")),
+        )
+    }
+
+    /// A fault of ours, or the request's, found on the way.
+    pub(crate) fn ours(error: Box<ApiError>) -> Self {
+        Self::before(error)
+    }
+
+    /// A whole answer that its codec cannot read.
+    pub(crate) fn unreadable(error: &DecodeError) -> Self {
+        Self::garbage(error)
+    }
+
+    fn garbage(what: impl std::fmt::Display) -> Self {
+        Self::new(
+            Fault::Garbage,
+            ApiError::new(
+                ErrorKind::Upstream,
+                "upstream_garbage",
+                format!("the provider's answer cannot be read: {what}"),
+            ),
+        )
+    }
+}
+
+/// Holds a deployment's place while an attempt is under way and tells its
+/// health how it went. Dropped without a verdict, it says nothing of the
+/// deployment: the client went away, or a hedge won.
+pub(crate) struct Trying {
+    deployment: Arc<Deployment>,
+    began: Duration,
+    told: bool,
+}
+
+impl Trying {
+    pub(crate) fn new(deployment: &Arc<Deployment>, now: Duration) -> Self {
+        deployment.cell.in_flight.fetch_add(1, Ordering::Relaxed);
+        deployment.cell.metrics.attempts.fetch_add(1, Ordering::Relaxed);
+        Self { deployment: Arc::clone(deployment), began: now, told: false }
+    }
+
+    pub(crate) fn deployment(&self) -> &Arc<Deployment> {
+        &self.deployment
+    }
+
+    /// The answer has begun.
+    pub(crate) fn answered(&mut self, now: Duration) {
+        let head = now.saturating_sub(self.began);
+        self.told = true;
+        self.deployment.cell.metrics.head.observe(head);
+        self.deployment.cell.health().succeeded(now, head);
+        self.deployment.provider.cell.credential_taken();
+    }
+
+    /// The attempt failed, before its answer or in the middle of it.
+    pub(crate) fn failed(&mut self, now: Duration, fault: Fault, wait: Option<Duration>) {
+        self.deployment.cell.metrics.failed(fault);
+        let mut health = self.deployment.cell.health();
+        self.told = true;
+        match fault.blame() {
+            Blame::Nobody => health.abstained(),
+            Blame::Deployment => health.failed(now),
+            Blame::Rest => health.rest(now, wait.unwrap_or(Duration::from_secs(1))),
+            Blame::Credential => {
+                health.abstained();
+                self.deployment.provider.cell.credential_refused(now);
+            }
+        }
+    }
+}
+
+impl Drop for Trying {
+    fn drop(&mut self) {
+        self.deployment.cell.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if !self.told {
+            self.deployment.cell.health().abstained();
+        }
+    }
+}
+
+/// The doors an attempt goes through.
+#[derive(Clone, Copy)]
+pub(crate) struct Doors<'a> {
+    pub(crate) transport: &'a dyn Transport,
+    pub(crate) engine: Option<&'a dyn Engine>,
+    pub(crate) env: &'a dyn Env,
+}
+
+/// Calls a deployment and waits for the first byte of its answer, or for the
+/// whole of it where no stream was asked for. `request` is the hub's form if
+/// it was changed (URLs fetched), else the asked one is used.
+pub(crate) async fn attempt(
+    doors: Doors<'_>,
+    asked: &Asked<'_>,
+    deployment: &Arc<Deployment>,
+    request: Option<&Arc<Request>>,
+) -> Result<Answered, Failed> {
+    if deployment.provider.local {
+        return on_engine(doors, asked, deployment, request).await;
+    }
+    let out =
+        wire::outgoing(asked, deployment, request.map(AsRef::as_ref)).map_err(Failed::before)?;
+    let response =
+        doors.transport.send(out.wire).await.map_err(|error| Failed::transport(&error))?;
+    let dialect = match out.lane {
+        Lane::Bytes { .. } => asked.dialect,
+        Lane::Cross(to) => to,
+    };
+    let (status, headers) = (response.status, response.headers);
+    if !status.is_success() {
+        let wait = retry_after(&headers, doors.env.now());
+        return Err(refused(asked, dialect, status, headers, response.body, wait).await);
+    }
+    let is_sse = headers
+        .get(CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|v| v.trim_start().starts_with("text/event-stream"));
+    let content = if asked.stream && is_sse {
+        let cut_usage = matches!(out.lane, Lane::Bytes { cut_usage: true });
+        first_of(asked, dialect, cut_usage, response.body).await?
+    } else {
+        let body = collect(response.body, ANSWER_LIMIT).await?;
+        check_whole(dialect, status, &body)?;
+        Content::Whole { dialect, body }
+    };
+    Ok(Answered { headers, content, losses: out.losses })
+}
+
+/// Waits for the first bytes of a stream, so that a provider that fails right
+/// away can still be replaced by another.
+async fn first_of(
+    asked: &Asked<'_>,
+    dialect: Dialect,
+    cut_usage: bool,
+    mut rest: BoxBody,
+) -> Result<Content, Failed> {
+    loop {
+        match rest.frame().await {
+            None => return Err(Failed::garbage("the stream ended before it began")),
+            Some(Err(error)) => return Err(Failed::body(&error)),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(first) if !first.is_empty() => {
+                    if let Some(error) = error_at_start(dialect, &first) {
+                        let fault = Fault::of_status(error.status, error.code.as_deref());
+                        let _ = asked;
+                        return Err(Failed {
+                            fault,
+                            error: Box::new(error),
+                            raw: None,
+                            wait: None,
+                        });
+                    }
+                    return Ok(Content::Stream { dialect, cut_usage, first, rest });
+                }
+                _ => {}
+            },
+        }
+    }
+}
+
+/// The error, if a stream's first bytes are one whole error event.
+fn error_at_start(dialect: Dialect, first: &[u8]) -> Option<ApiError> {
+    memchr::memmem::find(first.get(..256.min(first.len()))?, b"\"error\"")?;
+    let mut events = Vec::new();
+    match codec(dialect).stream_decoder().feed(first, &mut events) {
+        Err(DecodeError::Api(error)) => return Some(*error),
+        Err(_) => return None,
+        Ok(()) => {}
+    }
+    match events.into_iter().find(|e| !matches!(e, Event::Ping | Event::Start { .. })) {
+        Some(Event::Error(error)) => Some(error),
+        _ => None,
+    }
+}
+
+/// Reads a body to its end, within a limit.
+pub(crate) async fn collect(mut body: BoxBody, limit: usize) -> Result<Bytes, Failed> {
+    let mut first = Bytes::new();
+    let mut more = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|error| Failed::body(&error))?.into_data() else { continue };
+        if first.len() + more.len() + data.len() > limit {
+            return Err(Failed::garbage(format!("it is larger than {limit} bytes")));
+        }
+        // One frame, as most answers are, is not copied.
+        if more.is_empty() && first.is_empty() {
+            first = data;
+        } else {
+            if more.is_empty() {
+                more.extend_from_slice(&first);
+                first = Bytes::new();
+            }
+            more.extend_from_slice(&data);
+        }
+    }
+    Ok(if more.is_empty() { first } else { more.freeze() })
+}
+
+/// A whole answer must be a JSON object, and not an error under a status that
+/// says success.
+fn check_whole(dialect: Dialect, status: StatusCode, body: &Bytes) -> Result<(), Failed> {
+    let trimmed = body.trim_ascii();
+    if trimmed.first() != Some(&b'{') || trimmed.last() != Some(&b'}') {
+        let start: String =
+            String::from_utf8_lossy(trimmed.get(..100.min(trimmed.len())).unwrap_or_default())
+                .into_owned();
+        return Err(Failed::garbage(format!("expected JSON, found: {start}")));
+    }
+    // An error object stands at the start of its body; Responses has
+    // `"error": null` in every answer, which decode_answer tells apart.
+    let start = body.get(..300.min(body.len())).unwrap_or_default();
+    if memchr::memmem::find(start, b"\"error\"").is_some()
+        && let Err(error) = codec(dialect).decode_answer(body)
+    {
+        return Err(match error {
+            DecodeError::Api(error) => {
+                let status = if error.status < 400 { 502 } else { error.status };
+                Failed::new(
+                    Fault::of_status(status, error.code.as_deref()),
+                    ApiError { status, ..*error },
+                )
+            }
+            other => Failed::garbage(other),
+        });
+    }
+    debug_assert!(status.is_success());
+    Ok(())
+}
+
+/// An error response.
+async fn refused(
+    asked: &Asked<'_>,
+    dialect: Dialect,
+    status: StatusCode,
+    headers: HeaderMap,
+    body: BoxBody,
+    wait: Option<Duration>,
+) -> Failed {
+    // What came of the body serves; the status alone would.
+    let body = collect(body, ERROR_LIMIT).await.unwrap_or_default();
+    let mut error = codec(dialect).decode_error(status.as_u16(), &body);
+    if error.retry_after_ms.is_none() {
+        error.retry_after_ms = wait.and_then(|w| u64::try_from(w.as_millis()).ok());
+    }
+    let fault = Fault::of_status(status.as_u16(), error.code.as_deref());
+    if status.is_redirection() {
+        return Failed::garbage(format!("it redirects ({status}); check the provider's base_url"));
+    }
+    let raw = (dialect == asked.dialect
+        && fault != Fault::Credential
+        && body.trim_ascii().first() == Some(&b'{'))
+    .then_some((status, headers, body));
+    Failed { fault, error: Box::new(error), raw, wait }
+}
+
+async fn on_engine(
+    doors: Doors<'_>,
+    asked: &Asked<'_>,
+    deployment: &Arc<Deployment>,
+    request: Option<&Arc<Request>>,
+) -> Result<Answered, Failed> {
+    let Some(engine) = doors.engine else {
+        return Err(Failed::new(
+            Fault::Missing,
+            ApiError::new(
+                ErrorKind::NotFound,
+                "local_not_built",
+                "this build has no local engine: build with the cargo feature `local`",
+            ),
+        ));
+    };
+    let request = match request {
+        Some(request) => Arc::clone(request),
+        None => asked.request().map_err(Failed::before)?,
+    };
+    let request = match asked.add_limit {
+        Some(limit) if request.max_tokens.is_none() => {
+            let mut limited = (*request).clone();
+            limited.max_tokens = Some(limit);
+            Arc::new(limited)
+        }
+        _ => request,
+    };
+    let mut seed = [0; 8];
+    doors.env.fill_random(&mut seed);
+    let model = asked.model_at(deployment);
+    let created = doors.env.now().as_second();
+    let mut rest = engine
+        .generate(request, &model, created, u64::from_le_bytes(seed))
+        .await
+        .map_err(engine_failed)?;
+    match rest.next().map(|e| e.unwrap_or_else(silent)).await {
+        Event::Error(error) => Err(engine_failed(Box::new(error))),
+        first => Ok(Answered {
+            headers: HeaderMap::new(),
+            content: Content::Events { first, rest },
+            losses: Losses::default(),
+        }),
+    }
+}
+
+fn silent() -> Event {
+    Event::Error(ApiError::new(
+        ErrorKind::Internal,
+        "engine_stopped",
+        "the local engine ended without an answer",
+    ))
+}
+
+fn engine_failed(error: Box<ApiError>) -> Failed {
+    let fault = match error.kind {
+        ErrorKind::Unavailable | ErrorKind::OverLimit => Fault::RateLimited,
+        ErrorKind::NotFound => Fault::Missing,
+        ErrorKind::Internal | ErrorKind::Upstream => Fault::Server,
+        _ => Fault::Client,
+    };
+    let wait = error.retry_after_ms.map(Duration::from_millis);
+    Failed { fault, error, raw: None, wait }
+}

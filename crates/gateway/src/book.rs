@@ -1,0 +1,254 @@
+//! The books of one exchange: opened at admission, finished exactly once.
+//!
+//! Whatever becomes of an exchange (answered, failed, the client gone, its
+//! future dropped), its [`Book`] ends in `finish` or in its drop: the ticket
+//! is settled, the metrics count it, and one log line tells of it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use freehold_control::{Principal, Settlement, Ticket};
+use freehold_llm::format::codec;
+use freehold_llm::model::{ApiError, Request, Usage};
+use freehold_llm::{AnswerContext, Dialect, IdSource, StreamEncoder, estimate};
+use freehold_types::{BoxFuture, Money};
+
+use crate::Gateway;
+use crate::attempt::Trying;
+use crate::metrics::Outcome;
+use crate::plan::{Deployment, Route};
+use crate::retry::Fault;
+
+/// What a book is opened with.
+pub(crate) struct Opening {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) route: Arc<Route>,
+    pub(crate) request_id: Arc<str>,
+    pub(crate) principal: Arc<Principal>,
+    /// In which errors go back.
+    pub(crate) dialect: Dialect,
+    /// What was asked for: a dialect's word, or an endpoint's.
+    pub(crate) endpoint: &'static str,
+    /// The name that the client asked for.
+    pub(crate) model: Box<str>,
+    /// The lane that the client asked for.
+    pub(crate) tier: Option<Box<str>>,
+    pub(crate) stream: bool,
+    pub(crate) input_estimate: u64,
+}
+
+/// The books of one exchange.
+pub(crate) struct Book {
+    opening: Opening,
+    /// Taken when the books are closed.
+    ticket: Option<Ticket>,
+    began: Duration,
+    first_byte: Option<Duration>,
+    attempts: u32,
+    /// The deployment tried last.
+    deployment: Option<Arc<Deployment>>,
+    /// Keeps the deployment's place until the answer has ended.
+    trying: Option<Trying>,
+    /// What hedges that lost may have cost.
+    lost: Money,
+    usage: Option<Usage>,
+    request: Option<Arc<Request>>,
+}
+
+impl Book {
+    /// Opens the books of an admitted exchange.
+    pub(crate) fn open(opening: Opening, ticket: Ticket) -> Self {
+        let began = opening.gateway.env.monotonic();
+        opening.route.cell.metrics.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self {
+            opening,
+            ticket: Some(ticket),
+            began,
+            first_byte: None,
+            attempts: 0,
+            deployment: None,
+            trying: None,
+            lost: Money::ZERO,
+            usage: None,
+            request: None,
+        }
+    }
+
+    /// Begins an attempt. From here on the exchange may cost something.
+    pub(crate) fn attempt(&mut self, deployment: &Arc<Deployment>) -> Trying {
+        self.attempts += 1;
+        self.deployment = Some(Arc::clone(deployment));
+        if let Some(ticket) = &mut self.ticket {
+            ticket.begin();
+        }
+        Trying::new(deployment, self.opening.gateway.env.monotonic())
+    }
+
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// The answer comes from this attempt; its place is kept to the end.
+    pub(crate) fn hold(&mut self, trying: Trying) {
+        self.answers(&trying);
+        self.trying = Some(trying);
+    }
+
+    /// The answer comes from this attempt.
+    pub(crate) fn answers(&mut self, trying: &Trying) {
+        self.deployment = Some(Arc::clone(trying.deployment()));
+        self.first_byte = Some(self.opening.gateway.env.monotonic());
+    }
+
+    /// A second attempt beside the first was cancelled: the provider may bill
+    /// the input it read, so that is posted, as an estimate.
+    pub(crate) fn hedge_lost(&mut self, deployment: &Deployment) {
+        let usage =
+            Usage { input: self.opening.input_estimate, estimated: true, ..Usage::default() };
+        let cost = self.opening.gateway.cost(deployment, &self.opening.model, None, &usage);
+        self.lost = self.lost.saturating_add(cost.unwrap_or(Money::ZERO));
+    }
+
+    /// The answer broke off by the provider's fault.
+    pub(crate) fn broke(&mut self, fault: Fault) {
+        if let Some(trying) = &mut self.trying {
+            trying.failed(self.opening.gateway.env.monotonic(), fault, None);
+        }
+    }
+
+    pub(crate) fn usage(&mut self, usage: Usage) {
+        self.usage = Some(usage);
+    }
+
+    /// The usage of a whole answer: what it says, else an estimate from its
+    /// length.
+    pub(crate) fn whole(&mut self, told: Option<Usage>, body: &[u8]) {
+        self.usage = Some(told.unwrap_or_else(|| Usage {
+            input: self.opening.input_estimate,
+            output: estimate::estimate_tokens(body),
+            estimated: true,
+            ..Usage::default()
+        }));
+    }
+
+    pub(crate) fn input_estimate(&self) -> u64 {
+        self.opening.input_estimate
+    }
+
+    /// Keeps the request for an encoder that is needed late.
+    pub(crate) fn keep_request(&mut self, request: Arc<Request>) {
+        self.request = Some(request);
+    }
+
+    /// An encoder for an error event in a stream that was relayed as bytes.
+    pub(crate) fn stream_encoder(&self, dialect: Dialect) -> Box<dyn StreamEncoder> {
+        let gateway = &self.opening.gateway;
+        let empty;
+        let request = match &self.request {
+            Some(request) => request,
+            None => {
+                empty = Request::new(dialect, &*self.opening.model);
+                &empty
+            }
+        };
+        let mut seed = [0; 16];
+        gateway.env.fill_random(&mut seed);
+        codec(dialect).stream_encoder(&AnswerContext {
+            request,
+            model: &self.opening.model,
+            ids: IdSource::new(u128::from_le_bytes(seed)),
+            created: gateway.env.now().as_second(),
+        })
+    }
+
+    /// A timer.
+    pub(crate) fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.opening.gateway.env.sleep(duration)
+    }
+
+    /// Closes the books.
+    pub(crate) fn finish(mut self, outcome: Outcome, error: Option<&ApiError>) {
+        self.close(outcome, error);
+    }
+
+    fn close(&mut self, outcome: Outcome, error: Option<&ApiError>) {
+        let Some(ticket) = self.ticket.take() else { return };
+        let exchange = ticket.exchange();
+        // The place at the deployment is given back before anything is told.
+        self.trying = None;
+        let Opening { gateway, route, principal, .. } = &self.opening;
+        let now = gateway.env.monotonic();
+        let usage = self.settled_usage(outcome);
+        let cost = self.deployment.as_deref().and_then(|deployment| {
+            gateway.cost(deployment, &self.opening.model, self.opening.tier.as_deref(), &usage)
+        });
+        let cost = match (cost, self.lost) {
+            (cost, Money::ZERO) => cost,
+            (cost, lost) => Some(cost.unwrap_or(Money::ZERO).saturating_add(lost)),
+        };
+        let tokens = usage.input.saturating_add(usage.output);
+        let settled = ticket.settle(&Settlement { tokens, cost });
+        let metrics = &route.cell.metrics;
+        metrics.in_flight.fetch_sub(1, Ordering::Relaxed);
+        metrics.ended(outcome);
+        metrics.input_tokens.fetch_add(usage.input, Ordering::Relaxed);
+        metrics.output_tokens.fetch_add(usage.output, Ordering::Relaxed);
+        metrics.cached_tokens.fetch_add(usage.cache_read.unwrap_or(0), Ordering::Relaxed);
+        if usage.estimated {
+            metrics.estimated.fetch_add(1, Ordering::Relaxed);
+        }
+        let micros = cost.map_or(0, |c| c.nanos() / 1_000);
+        metrics.cost_micros.fetch_add(u64::try_from(micros).unwrap_or(0), Ordering::Relaxed);
+        let total = now.saturating_sub(self.began);
+        metrics.total.observe(total);
+        if let Some(at) = self.first_byte {
+            metrics.first_byte.observe(at.saturating_sub(self.began));
+        }
+        let deployment = self.deployment.as_deref();
+        tracing::info!(
+            target: "freehold::exchange",
+            request_id = %self.opening.request_id,
+            exchange = %exchange,
+            tenant = principal.tenant().as_str(),
+            key = principal.key().name.as_str(),
+            endpoint = self.opening.endpoint,
+            route = %route.name,
+            provider = deployment.map_or("", |d| &d.provider.name),
+            model = %self.opening.model,
+            stream = self.opening.stream,
+            outcome = outcome.word(),
+            code = error.and_then(|e| e.code.as_deref()).unwrap_or(""),
+            attempts = self.attempts,
+            input_tokens = usage.input,
+            output_tokens = usage.output,
+            cached_tokens = usage.cache_read.unwrap_or(0),
+            estimated = usage.estimated,
+            cost = %cost.unwrap_or(Money::ZERO),
+            excess = %settled.excess.unwrap_or(Money::ZERO),
+            ms = u64::try_from(total.as_millis()).unwrap_or(u64::MAX),
+            "exchange"
+        );
+    }
+
+    /// What to settle: what was told or estimated; nothing where no attempt
+    /// was made or the provider refused; the input where the client went away
+    /// before the answer began.
+    fn settled_usage(&self, outcome: Outcome) -> Usage {
+        if let Some(usage) = &self.usage {
+            return usage.clone();
+        }
+        match outcome {
+            Outcome::Gone if self.attempts > 0 => {
+                Usage { input: self.opening.input_estimate, estimated: true, ..Usage::default() }
+            }
+            _ => Usage::default(),
+        }
+    }
+}
+
+impl Drop for Book {
+    fn drop(&mut self) {
+        self.close(Outcome::Gone, None);
+    }
+}

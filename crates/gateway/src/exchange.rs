@@ -1,0 +1,623 @@
+//! One exchange from the client's bytes to the client's answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use freehold_control::{Ask, Code, Principal};
+use freehold_llm::format::codec;
+use freehold_llm::model::{ApiError, Request, events_of};
+use freehold_llm::{AnswerContext, Dialect, IdSource, Losses, estimate, scan};
+use freehold_types::ErrorKind;
+use futures_util::future::{Either, select};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use crate::attempt::{Answered, Content, Doors, Failed, Trying, attempt};
+use crate::book::{Book, Opening};
+use crate::call::{Call, Reply, ReplyBody};
+use crate::health::Verdict;
+use crate::metrics::Outcome;
+use crate::options::{Affinity, Capability};
+use crate::plan::{Deployment, Plan, Route};
+use crate::relay::{Relay, fold_engine};
+use crate::retry::Fault;
+use crate::route::{Candidate, order};
+use crate::wire::{Asked, OUTPUT_LIMIT_UNSET};
+use crate::{Gateway, refuse};
+
+/// Tells the client which deployment answered.
+const DEPLOYMENT: HeaderName = HeaderName::from_static("x-freehold-deployment");
+/// Tells the client how many attempts it took, where more than one.
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-freehold-attempts");
+/// Tells the client what did not cross.
+const LOSSES: HeaderName = HeaderName::from_static("x-freehold-losses");
+
+impl Gateway {
+    /// Answers a model call.
+    pub(crate) async fn model(
+        &self,
+        call: &Call,
+        dialect: Dialect,
+    ) -> Result<Reply, Box<ApiError>> {
+        let plan = self.plan.load();
+        let scan = scan::scan(&call.body).map_err(|e| refuse::bad_body(&e))?;
+        if dialect == Dialect::Responses {
+            stateless(&scan)?;
+        }
+        let model = scan.model.as_ref().and_then(|f| f.value.clone()).ok_or_else(|| {
+            let mut missing =
+                ApiError::new(ErrorKind::Invalid, "missing_model", "model: is required");
+            missing.param = Some("model".to_owned());
+            missing
+        })?;
+        let (route, star) = plan.route(&model).ok_or_else(|| unknown_model(&plan, &model))?;
+        let asked = Asked::new(call, dialect, scan.clone(), &model, (Arc::clone(route), star));
+        let candidates = eligible(&asked)?;
+        let (asked, book) = self.admit(asked, &candidates)?;
+        self.answer(&asked, &candidates, book).await
+    }
+
+    /// Reserves what the request may cost at most.
+    fn admit<'a>(
+        &self,
+        mut asked: Asked<'a>,
+        candidates: &[Arc<Deployment>],
+    ) -> Result<(Asked<'a>, Book), Box<ApiError>> {
+        let scan = &asked.scan;
+        let text = (scan.body_bytes - scan.media_bytes) as u64;
+        let input = estimate::upper_bound_tokens(text, scan.media_count as u64);
+        let choices = scan.n.as_ref().and_then(|f| f.value).unwrap_or(1).max(1);
+        let output = match scan.output_limit() {
+            Some(limit) => limit,
+            None if asked.call.principal.reserves() || asked.route.default_max_tokens.is_some() => {
+                let limit = asked.route.default_max_tokens.unwrap_or_else(|| {
+                    let known = candidates.iter().filter_map(|d| d.max_output).min();
+                    known.unwrap_or(OUTPUT_LIMIT_UNSET)
+                });
+                asked.add_limit = Some(limit);
+                limit
+            }
+            None => 0,
+        };
+        let output = output.saturating_mul(choices);
+        let tier = scan.service_tier.as_ref().and_then(|f| f.value.as_deref());
+        let ask = Ask {
+            route: &asked.route.name,
+            input_tokens_upper: input,
+            output_tokens_upper: output,
+            reserve: self.reserve(candidates, input, output),
+        };
+        let opening = Opening {
+            gateway: self.shared()?,
+            route: Arc::clone(&asked.route),
+            request_id: Arc::clone(&asked.call.request_id),
+            principal: Arc::clone(&asked.call.principal),
+            dialect: asked.dialect,
+            endpoint: asked.dialect.word(),
+            model: asked.model.into(),
+            tier: tier.map(Into::into),
+            stream: asked.stream,
+            input_estimate: estimate::estimate_tokens_of_len(text),
+        };
+        let book = self.open(&asked.call.principal, &ask, opening)?;
+        Ok((asked, book))
+    }
+
+    /// Admits an exchange and opens its books.
+    pub(crate) fn open(
+        &self,
+        principal: &Arc<Principal>,
+        ask: &Ask<'_>,
+        opening: Opening,
+    ) -> Result<Book, Box<ApiError>> {
+        let metrics = &opening.route.cell.metrics;
+        match self.admission.admit(principal, ask) {
+            Ok(ticket) => Ok(Book::open(opening, ticket)),
+            Err(refusal) => {
+                let shed = refusal.code == Code::OverloadShed;
+                metrics.ended(if shed { Outcome::Shed } else { Outcome::Refused });
+                Err(refuse::refusal(&refusal))
+            }
+        }
+    }
+
+    /// Tries deployments until one answers.
+    async fn answer(
+        &self,
+        asked: &Asked<'_>,
+        candidates: &[Arc<Deployment>],
+        mut book: Book,
+    ) -> Result<Reply, Box<ApiError>> {
+        let route = &asked.route;
+        route.first_attempt();
+        let order = self.order(asked, candidates);
+        let mut attempts_left = route.retry.most.saturating_add(1);
+        let mut last: Option<Failed> = None;
+        'deployments: for (place, at) in order.iter().enumerate() {
+            let Some(deployment) = candidates.get(*at) else { continue };
+            let mut nth = 0;
+            loop {
+                if attempts_left == 0 {
+                    break 'deployments;
+                }
+                // The last resort is tried whatever its breaker says only if
+                // nothing was tried at all.
+                if !self.may_try(deployment) && !(last.is_none() && place + 1 == order.len()) {
+                    break;
+                }
+                attempts_left -= 1;
+                let next = order.get(place + 1).and_then(|at| candidates.get(*at));
+                let failed = match self.hedged(asked, deployment, next, &mut book).await {
+                    Ok((trying, answered)) => match self.reply(asked, trying, answered, book).await
+                    {
+                        Ok(reply) => return Ok(reply),
+                        Err((failed, returned)) => {
+                            book = returned;
+                            failed
+                        }
+                    },
+                    Err(failed) => failed,
+                };
+                let fault = failed.fault;
+                let wait = failed.wait;
+                last = Some(failed);
+                if fault == Fault::Client {
+                    break 'deployments;
+                }
+                let more = next.is_some() && route.falls_back_on(fault);
+                if more {
+                    break;
+                }
+                if !fault.retries_same() || attempts_left == 0 || !route.may_retry() {
+                    break 'deployments;
+                }
+                let Some(wait) = route.retry.wait(nth, wait, self.chance()) else {
+                    break 'deployments;
+                };
+                nth += 1;
+                self.env.sleep(wait).await;
+            }
+        }
+        Ok(self.failed(asked, last, book))
+    }
+
+    /// Calls one deployment and, if it is slow and the route hedges, the next
+    /// one beside it; the loser is cancelled.
+    async fn hedged(
+        &self,
+        asked: &Asked<'_>,
+        deployment: &Arc<Deployment>,
+        next: Option<&Arc<Deployment>>,
+        book: &mut Book,
+    ) -> Result<(Trying, Answered), Failed> {
+        let (Some(after), Some(next)) = (asked.route.hedge_after, next) else {
+            return self.tried(asked, deployment, book.attempt(deployment)).await;
+        };
+        let first = Box::pin(self.tried(asked, deployment, book.attempt(deployment)));
+        let first = match select(first, self.env.sleep(after)).await {
+            Either::Left((answered, _)) => return answered,
+            Either::Right(((), first)) => first,
+        };
+        if !self.may_try(next) {
+            return first.await;
+        }
+        asked.route.cell.metrics.hedges.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let second = Box::pin(self.tried(asked, next, book.attempt(next)));
+        match select(first, second).await {
+            Either::Left((Ok(won), loser)) => {
+                drop(loser);
+                book.hedge_lost(next);
+                Ok(won)
+            }
+            Either::Right((Ok(won), loser)) => {
+                drop(loser);
+                book.hedge_lost(deployment);
+                Ok(won)
+            }
+            Either::Left((Err(_), other)) | Either::Right((Err(_), other)) => other.await,
+        }
+    }
+
+    async fn tried(
+        &self,
+        asked: &Asked<'_>,
+        deployment: &Arc<Deployment>,
+        mut trying: Trying,
+    ) -> Result<(Trying, Answered), Failed> {
+        let doors = Doors {
+            transport: self.transport.as_ref(),
+            engine: self.engine.as_deref(),
+            env: self.env.as_ref(),
+        };
+        let fetched = self.inline(asked, deployment).await?;
+        match attempt(doors, asked, deployment, fetched.as_ref()).await {
+            Ok(answered) => {
+                trying.answered(self.env.monotonic());
+                Ok((trying, answered))
+            }
+            Err(failed) => {
+                trying.failed(self.env.monotonic(), failed.fault, failed.wait);
+                tracing::debug!(
+                    target: "freehold::attempt",
+                    request_id = %asked.call.request_id,
+                    provider = %deployment.provider.name,
+                    fault = failed.fault.word(),
+                    error = %failed.error.message,
+                    "attempt failed"
+                );
+                Err(failed)
+            }
+        }
+    }
+
+    /// Turns an answer into the reply. A whole answer that cannot be read
+    /// gives the book back, so that another deployment may be tried.
+    async fn reply(
+        &self,
+        asked: &Asked<'_>,
+        mut trying: Trying,
+        answered: Answered,
+        mut book: Book,
+    ) -> Result<Reply, (Failed, Book)> {
+        let deployment = Arc::clone(trying.deployment());
+        let mut headers = HeaderMap::new();
+        let bytes_lane = match &answered.content {
+            Content::Whole { dialect, .. } | Content::Stream { dialect, .. } => {
+                *dialect == asked.dialect
+            }
+            Content::Events { .. } => false,
+        };
+        if bytes_lane {
+            copy_headers(&answered.headers, &mut headers);
+        }
+        headers.insert(DEPLOYMENT, deployment.label.clone());
+        if book.attempts() > 1 {
+            headers.insert(ATTEMPTS, HeaderValue::from(book.attempts()));
+        }
+        add_losses(&answered.losses, &mut headers);
+        let stream = asked.stream;
+        let kind = if stream { "text/event-stream; charset=utf-8" } else { "application/json" };
+        if !bytes_lane || !headers.contains_key(CONTENT_TYPE) {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        }
+        let ok = StatusCode::OK;
+        match answered.content {
+            Content::Stream { dialect, cut_usage, first, rest } => {
+                let relay = if dialect == asked.dialect {
+                    book.hold(trying);
+                    Relay::bytes(book, dialect, cut_usage, first, rest)
+                } else {
+                    let encoder = match self.encoder(asked, &mut book) {
+                        Ok(encoder) => encoder,
+                        Err(failed) => return Err((failed, book)),
+                    };
+                    book.hold(trying);
+                    Relay::cross(book, dialect, encoder, first, rest)
+                };
+                Ok(Reply { status: ok, headers, body: ReplyBody::Stream(Box::new(relay)) })
+            }
+            Content::Events { first, rest } if stream => {
+                let encoder = match self.encoder(asked, &mut book) {
+                    Ok(encoder) => encoder,
+                    Err(failed) => return Err((failed, book)),
+                };
+                book.hold(trying);
+                let relay = Relay::engine(book, encoder, &first, rest);
+                Ok(Reply { status: ok, headers, body: ReplyBody::Stream(Box::new(relay)) })
+            }
+            Content::Whole { dialect, body } if dialect == asked.dialect && !stream => {
+                let usage = scan::answer_usage(dialect, &body);
+                book.whole(usage, &body);
+                book.finish(Outcome::Ok, None);
+                Ok(Reply { status: ok, headers, body: ReplyBody::Full(body) })
+            }
+            Content::Whole { dialect, body } => {
+                let decoded = codec(dialect).decode_answer(&body);
+                let answer = match decoded {
+                    Ok(answer) => answer,
+                    Err(error) => {
+                        let failed = Failed::unreadable(&error);
+                        trying.failed(self.env.monotonic(), failed.fault, None);
+                        return Err((failed, book));
+                    }
+                };
+                book.whole(answer.usage.clone(), &body);
+                self.whole(asked, &answer, book, headers)
+            }
+            Content::Events { first, rest } => {
+                match fold_engine(asked.dialect, first, rest).await {
+                    Ok(answer) => {
+                        book.whole(answer.usage.clone(), &Bytes::new());
+                        self.whole(asked, &answer, book, headers)
+                    }
+                    Err(error) => {
+                        let failed = Failed { fault: Fault::Server, error, raw: None, wait: None };
+                        trying.failed(self.env.monotonic(), failed.fault, None);
+                        Err((failed, book))
+                    }
+                }
+            }
+        }
+    }
+
+    /// A whole answer from the hub, as the client asked for it.
+    fn whole(
+        &self,
+        asked: &Asked<'_>,
+        answer: &freehold_llm::model::Answer,
+        mut book: Book,
+        mut headers: HeaderMap,
+    ) -> Result<Reply, (Failed, Book)> {
+        let request = match asked.request() {
+            Ok(request) => request,
+            Err(error) => return Err((Failed::ours(error), book)),
+        };
+        let context = self.context(asked, &request);
+        let body: Bytes = if asked.stream {
+            let kind = HeaderValue::from_static("text/event-stream; charset=utf-8");
+            headers.insert(CONTENT_TYPE, kind);
+            let mut encoder = codec(asked.dialect).stream_encoder(&context);
+            let mut out = Vec::new();
+            for event in events_of(answer) {
+                encoder.event(&event, &mut out);
+            }
+            out.into()
+        } else {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            codec(asked.dialect).encode_answer(answer, &context).into()
+        };
+        book.finish(Outcome::Ok, None);
+        Ok(Reply { status: StatusCode::OK, headers, body: ReplyBody::Full(body) })
+    }
+
+    fn encoder(
+        &self,
+        asked: &Asked<'_>,
+        book: &mut Book,
+    ) -> Result<Box<dyn freehold_llm::StreamEncoder>, Failed> {
+        let request = asked.request().map_err(Failed::ours)?;
+        let context = self.context(asked, &request);
+        book.keep_request(Arc::clone(&request));
+        Ok(codec(asked.dialect).stream_encoder(&context))
+    }
+
+    fn context<'r>(&self, asked: &'r Asked<'_>, request: &'r Request) -> AnswerContext<'r> {
+        let mut seed = [0; 16];
+        self.env.fill_random(&mut seed);
+        AnswerContext {
+            request,
+            model: asked.model,
+            ids: IdSource::new(u128::from_le_bytes(seed)),
+            created: self.env.now().as_second(),
+        }
+    }
+
+    /// No deployment answered: the last failure is the client's to hear.
+    fn failed(&self, asked: &Asked<'_>, last: Option<Failed>, mut book: Book) -> Reply {
+        let request_id = &asked.call.request_id;
+        let Some(failed) = last else {
+            let mut error = ApiError::new(
+                ErrorKind::Unavailable,
+                "no_deployment",
+                format!(
+                    "no deployment of the route {} takes requests just now; try again",
+                    asked.route.name
+                ),
+            );
+            error.retry_after_ms = Some(1_000);
+            book.finish(Outcome::UpstreamError, Some(&error));
+            return refuse::reply(asked.dialect, &error, request_id);
+        };
+        let outcome = if failed.fault == Fault::Client {
+            Outcome::ClientError
+        } else {
+            Outcome::UpstreamError
+        };
+        let error = refuse::upstream(&failed);
+        book.finish(outcome, Some(&error));
+        if let Some((status, upstream, body)) = failed.raw {
+            let mut headers = HeaderMap::new();
+            copy_headers(&upstream, &mut headers);
+            return Reply { status, headers, body: ReplyBody::Full(body) };
+        }
+        refuse::reply(asked.dialect, &error, request_id)
+    }
+
+    /// Whether a deployment may be tried; takes its probe, if it is up for one.
+    fn may_try(&self, deployment: &Deployment) -> bool {
+        let now = self.env.monotonic();
+        !deployment.provider.cell.credential_is_down(now)
+            && !matches!(deployment.cell.health().ask(now), Verdict::No(_))
+    }
+
+    fn order(&self, asked: &Asked<'_>, candidates: &[Arc<Deployment>]) -> Vec<usize> {
+        if candidates.len() == 1 {
+            return vec![0];
+        }
+        let now = self.env.monotonic();
+        let seen: Vec<Candidate> = candidates
+            .iter()
+            .enumerate()
+            .map(|(index, d)| {
+                let health = d.cell.health();
+                Candidate {
+                    index,
+                    weight: d.weight,
+                    latency: health.latency(now),
+                    in_flight: d.cell.in_flight.load(std::sync::atomic::Ordering::Relaxed),
+                    price: self.price_of(asked, d),
+                    healthy: !matches!(health.peek(now), Verdict::No(_))
+                        && !d.provider.cell.credential_is_down(now),
+                }
+            })
+            .collect();
+        order(asked.route.strategy, &seen, affinity(asked), self.chance())
+    }
+}
+
+/// What shares a prompt prefix: the client's own key for it, else its user,
+/// else the body's beginning, where instructions and first messages stand.
+fn affinity(asked: &Asked<'_>) -> Option<u64> {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    if asked.route.affinity == Affinity::Off {
+        return None;
+    }
+    let mut hasher = DefaultHasher::new();
+    asked.call.principal.tenant().as_str().hash(&mut hasher);
+    let named = [&asked.scan.prompt_cache_key, &asked.scan.user]
+        .into_iter()
+        .find_map(|f| f.as_ref().and_then(|f| f.value.as_deref()));
+    match named {
+        Some(name) => name.hash(&mut hasher),
+        None => {
+            let body = &asked.call.body;
+            body.get(..body.len().min(1024)).unwrap_or_default().hash(&mut hasher);
+        }
+    }
+    Some(hasher.finish())
+}
+
+/// The deployments of a route that can serve a request at all.
+fn eligible(asked: &Asked<'_>) -> Result<Vec<Arc<Deployment>>, Box<ApiError>> {
+    let scan = &asked.scan;
+    let text = (scan.body_bytes - scan.media_bytes) as u64;
+    let likely = estimate::estimate_tokens_of_len(text);
+    let able: Vec<_> = asked
+        .route
+        .deployments
+        .iter()
+        .filter(|d| !scan.tools || d.can(Capability::Tools))
+        .filter(|d| {
+            !scan.has_media()
+                || [Capability::Images, Capability::Files, Capability::Audio]
+                    .into_iter()
+                    .any(|c| d.can(c))
+        })
+        .cloned()
+        .collect();
+    if able.is_empty() {
+        let wants = if scan.has_media() { "images, files or audio" } else { "tools" };
+        return Err(Box::new(ApiError::new(
+            ErrorKind::Invalid,
+            "unsupported_feature",
+            format!("no deployment of the route {} takes {wants}", asked.route.name),
+        )));
+    }
+    let fits = |d: &Arc<Deployment>| d.context.is_none_or(|context| likely <= context);
+    if able.iter().any(fits) {
+        return Ok(able.into_iter().filter(fits).collect());
+    }
+    let most = able.iter().filter_map(|d| d.context).max().unwrap_or_default();
+    Err(Box::new(ApiError::new(
+        ErrorKind::Invalid,
+        "context_length_exceeded",
+        format!(
+            "the request has about {likely} tokens, and the largest context of the route {} is \
+             {most}",
+            asked.route.name
+        ),
+    )))
+}
+
+/// State is Freehold's own and comes with its sessions: until then a request
+/// that asks for it is refused and not served without.
+fn stateless(scan: &scan::Scan<'_>) -> Result<(), Box<ApiError>> {
+    let asked = if scan.store.as_ref().is_some_and(|f| f.value == Some(true)) {
+        "store"
+    } else if scan.background.as_ref().is_some_and(|f| f.value == Some(true)) {
+        "background"
+    } else if scan.conversation.as_ref().is_some_and(|f| f.value.is_some()) {
+        "conversation"
+    } else if scan.previous_response_id.as_ref().is_some_and(|f| f.value.is_some()) {
+        "previous_response_id"
+    } else {
+        return Ok(());
+    };
+    let mut refused = ApiError::new(
+        ErrorKind::Invalid,
+        "state_not_available",
+        format!(
+            "{asked}: this server keeps no state of responses yet; state comes later. Send the \
+             whole input and leave {asked} out"
+        ),
+    );
+    refused.param = Some(asked.to_owned());
+    Err(Box::new(refused))
+}
+
+pub(crate) fn unknown_model(plan: &Plan, model: &str) -> Box<ApiError> {
+    let names: Vec<&str> = plan.routes().map(|route| &*route.name).collect();
+    let near = crate::options::nearest(model, names.iter().copied());
+    let hint = match near {
+        Some(near) => format!("did you mean {near}?"),
+        None => {
+            let some: Vec<&str> = names.iter().take(10).copied().collect();
+            format!("routes here: {}", some.join(", "))
+        }
+    };
+    let shown: String = model.chars().take(200).collect();
+    let mut error = ApiError::new(
+        ErrorKind::NotFound,
+        "model_not_found",
+        format!("no route is named {shown}; {hint}"),
+    );
+    error.param = Some("model".to_owned());
+    Box::new(error)
+}
+
+/// Copies an upstream's headers less those of the hop, of its own session,
+/// and those that we write ourselves.
+pub(crate) fn copy_headers(from: &HeaderMap, to: &mut HeaderMap) {
+    for (name, value) in from {
+        let dropped = matches!(
+            name.as_str(),
+            "connection"
+                | "keep-alive"
+                | "proxy-authenticate"
+                | "proxy-connection"
+                | "te"
+                | "trailer"
+                | "transfer-encoding"
+                | "upgrade"
+                | "content-length"
+                | "date"
+                | "server"
+                | "set-cookie"
+                | "strict-transport-security"
+                | "alt-svc"
+                | "x-request-id"
+                | "request-id"
+        );
+        if !dropped {
+            to.append(name.clone(), value.clone());
+        }
+    }
+}
+
+fn add_losses(losses: &Losses, headers: &mut HeaderMap) {
+    if losses.is_empty() {
+        return;
+    }
+    let mut text = String::new();
+    for loss in losses.iter() {
+        if text.len() + loss.field.len() > 1_000 {
+            text.push_str(", ...");
+            break;
+        }
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        text.push_str(&loss.field);
+    }
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        headers.insert(LOSSES, value);
+    }
+}
+
+impl Route {
+    /// Whether any of its deployments runs in this process.
+    pub fn is_local(&self) -> bool {
+        self.deployments.iter().any(|d| d.provider.local)
+    }
+}

@@ -1,0 +1,527 @@
+//! Endpoints that are no model call: token counting, embeddings, and what is
+//! passed through as bytes.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use freehold_control::Ask;
+use freehold_llm::model::{ApiError, Request, Usage};
+use freehold_llm::scan::{self, Scan, splice};
+use freehold_llm::{Dialect, estimate};
+use freehold_types::{ErrorKind, Target, WireRequest};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RANGE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::attempt::{Failed, Trying, collect};
+use crate::book::{Book, Opening};
+use crate::call::{Call, Endpoint, Reply, ReplyBody};
+use crate::exchange::{copy_headers, unknown_model};
+use crate::metrics::Outcome;
+use crate::options::{Capability, Pattern};
+use crate::plan::{Deployment, Provider, Route};
+use crate::relay::Relay;
+use crate::retry::{Fault, retry_after};
+use crate::{Gateway, refuse, wire};
+
+/// The largest answer of an embedding call that is held.
+const ANSWER_LIMIT: usize = 256 << 20;
+
+fn invalid(code: &str, message: impl Into<String>) -> Box<ApiError> {
+    Box::new(ApiError::new(ErrorKind::Invalid, code, message))
+}
+
+/// A request whose route is found, its deployment chosen, its books open.
+struct Opened {
+    deployment: Arc<Deployment>,
+    /// The model's name there.
+    model: String,
+    book: Book,
+}
+
+impl Gateway {
+    /// Finds the route of a body's model and opens the books.
+    fn begin(&self, call: &Call, scan: &Scan<'_>, output: u64) -> Result<Opened, Box<ApiError>> {
+        let model = scan
+            .model
+            .as_ref()
+            .and_then(|f| f.value.as_deref())
+            .ok_or_else(|| invalid("missing_model", "model: is required"))?;
+        let plan = self.plan();
+        let (route, star) = plan.route(model).ok_or_else(|| unknown_model(&plan, model))?;
+        let deployment = self.first_of(route, &call.endpoint)?;
+        let name = if deployment.model.contains('*') {
+            Pattern::fill(&deployment.model, star)
+        } else {
+            deployment.model.clone()
+        };
+        let text = (scan.body_bytes - scan.media_bytes) as u64;
+        let stream = scan.stream.as_ref().and_then(|f| f.value) == Some(true);
+        let input = estimate::upper_bound_tokens(text, scan.media_count as u64);
+        let ask = Ask {
+            route: &route.name,
+            input_tokens_upper: input,
+            output_tokens_upper: output,
+            reserve: self.reserve(std::slice::from_ref(&deployment), input, output),
+        };
+        let opening = Opening {
+            gateway: self.shared()?,
+            route: Arc::clone(route),
+            request_id: Arc::clone(&call.request_id),
+            principal: Arc::clone(&call.principal),
+            dialect: call.endpoint.dialect(),
+            endpoint: call.endpoint.word(),
+            model: model.into(),
+            tier: None,
+            stream,
+            input_estimate: estimate::estimate_tokens_of_len(text),
+        };
+        let book = self.open(&call.principal, &ask, opening)?;
+        Ok(Opened { deployment, model: name, book })
+    }
+
+    /// The first healthy deployment of a route that offers an endpoint.
+    fn first_of(
+        &self,
+        route: &Arc<Route>,
+        endpoint: &Endpoint,
+    ) -> Result<Arc<Deployment>, Box<ApiError>> {
+        let offers = |d: &&Arc<Deployment>| {
+            let paths = &d.provider.paths;
+            match endpoint {
+                Endpoint::Embeddings => {
+                    (d.provider.local || paths.embeddings.is_some())
+                        && d.can(Capability::Embeddings)
+                }
+                Endpoint::Completions => paths.completions.is_some(),
+                Endpoint::CountTokens => d.provider.local || paths.count_tokens.is_some(),
+                Endpoint::Model(_) | Endpoint::Other { .. } => true,
+            }
+        };
+        let able: Vec<_> = route.deployments.iter().filter(offers).collect();
+        let now = self.env.monotonic();
+        let healthy = able
+            .iter()
+            .find(|d| !d.cell.health().is_open(now) && !d.provider.cell.credential_is_down(now));
+        healthy.or(able.first()).map(|d| Arc::clone(d)).ok_or_else(|| {
+            Box::new(ApiError::new(
+                ErrorKind::NotFound,
+                "endpoint_not_offered",
+                format!("no deployment of the route {} offers {}", route.name, endpoint.word()),
+            ))
+        })
+    }
+
+    /// Counts tokens in the shape of Messages: by the provider, by the local
+    /// engine's own tokenizer, or by estimate where neither can.
+    pub(crate) async fn count_tokens(&self, call: &Call) -> Result<Reply, Box<ApiError>> {
+        let scan = scan::scan(&call.body).map_err(|e| refuse::bad_body(&e))?;
+        let plan = self.plan();
+        let model = scan
+            .model
+            .as_ref()
+            .and_then(|f| f.value.as_deref())
+            .ok_or_else(|| invalid("missing_model", "model: is required"))?;
+        let (route, _) = plan.route(model).ok_or_else(|| unknown_model(&plan, model))?;
+        if self.first_of(route, &call.endpoint).is_err() {
+            call.principal.may_call(&route.name).map_err(|r| refuse::refusal(&r))?;
+            // Checked as a request would be, so that a bad one is told.
+            freehold_llm::format::messages::decode_count_tokens(&call.body)
+                .map_err(|e| refuse::bad_body(&e))?;
+            let text = (scan.body_bytes - scan.media_bytes) as u64;
+            let tokens = estimate::estimate_tokens_of_len(text);
+            return Ok(counted(tokens, true));
+        }
+        let opened = self.begin(call, &scan, 0)?;
+        if opened.deployment.provider.local {
+            let request = freehold_llm::format::messages::decode_count_tokens(&call.body)
+                .map_err(|e| refuse::bad_body(&e))?;
+            let mut book = opened.book;
+            let tokens = self.count_locally(&opened.model, request).await;
+            book.usage(Usage::default());
+            return match tokens {
+                Ok(tokens) => {
+                    book.finish(Outcome::Ok, None);
+                    Ok(counted(tokens, false))
+                }
+                Err(error) => {
+                    book.finish(Outcome::UpstreamError, Some(&error));
+                    Err(error)
+                }
+            };
+        }
+        let path = opened.deployment.provider.paths.count_tokens.clone();
+        self.pass(call, &scan, opened, path.as_deref()).await
+    }
+
+    async fn count_locally(&self, model: &str, request: Request) -> Result<u64, Box<ApiError>> {
+        self.local_engine()?.count_tokens(Arc::new(request), model).await
+    }
+
+    fn local_engine(&self) -> Result<&Arc<dyn crate::engine::Engine>, Box<ApiError>> {
+        self.engine.as_ref().ok_or_else(|| {
+            Box::new(ApiError::new(
+                ErrorKind::NotFound,
+                "local_not_built",
+                "this build has no local engine: build with the cargo feature `local`",
+            ))
+        })
+    }
+
+    /// Vectors of texts.
+    pub(crate) async fn embeddings(&self, call: &Call) -> Result<Reply, Box<ApiError>> {
+        let scan = scan::scan(&call.body).map_err(|e| refuse::bad_body(&e))?;
+        let opened = self.begin(call, &scan, 0)?;
+        if !opened.deployment.provider.local {
+            let path = opened.deployment.provider.paths.embeddings.clone();
+            return self.pass(call, &scan, opened, path.as_deref()).await;
+        }
+        let asked: EmbeddingsAsked = serde_json::from_slice(&call.body).map_err(|e| {
+            refuse::bad_body(&freehold_llm::DecodeError::json("request body", &call.body, &e))
+        })?;
+        let texts = asked.texts()?;
+        let engine = Arc::clone(self.local_engine()?);
+        let Opened { deployment, model, mut book } = opened;
+        let mut trying = book.attempt(&deployment);
+        match engine.embed(&model, texts).await {
+            Ok(embedded) => {
+                trying.answered(self.env.monotonic());
+                book.answers(&trying);
+                book.usage(Usage { input: embedded.tokens, ..Usage::default() });
+                book.finish(Outcome::Ok, None);
+                let base64 = asked.encoding_format.as_deref() == Some("base64");
+                Ok(json_reply(&embeddings_answer(&embedded, base64)))
+            }
+            Err(error) => {
+                trying.failed(self.env.monotonic(), Fault::Client, None);
+                book.finish(Outcome::ClientError, Some(&error));
+                Err(error)
+            }
+        }
+    }
+
+    /// Legacy completions, as bytes.
+    pub(crate) async fn completions(&self, call: &Call) -> Result<Reply, Box<ApiError>> {
+        let scan = scan::scan(&call.body).map_err(|e| refuse::bad_body(&e))?;
+        let output = scan.output_limit().unwrap_or(0);
+        let opened = self.begin(call, &scan, output)?;
+        let path = opened.deployment.provider.paths.completions.clone();
+        self.pass(call, &scan, opened, path.as_deref()).await
+    }
+
+    /// Passes a JSON body on with only the model's name changed.
+    async fn pass(
+        &self,
+        call: &Call,
+        scan: &Scan<'_>,
+        opened: Opened,
+        path: Option<&str>,
+    ) -> Result<Reply, Box<ApiError>> {
+        let Opened { deployment, model, mut book } = opened;
+        let asked = scan.model.as_ref().and_then(|f| f.value.as_deref());
+        let mut edits = Vec::new();
+        if asked != Some(model.as_str()) {
+            edits.push(scan.set_model(&model));
+        }
+        let stream = scan.stream.as_ref().and_then(|f| f.value) == Some(true);
+        let cut_usage = stream && call.endpoint == Endpoint::Completions;
+        let cut_usage = match scan.ask_for_usage(&call.body).filter(|_| cut_usage) {
+            Some(edit) => {
+                edits.push(edit);
+                true
+            }
+            None => false,
+        };
+        let body: Cow<'_, [u8]> = if edits.is_empty() {
+            Cow::Borrowed(&call.body)
+        } else {
+            splice(&call.body, &mut edits).into()
+        };
+        let body = match body {
+            Cow::Borrowed(_) => call.body.clone(),
+            Cow::Owned(body) => body.into(),
+        };
+        let provider = &deployment.provider;
+        let messages = call.endpoint == Endpoint::CountTokens;
+        let request = WireRequest {
+            method: Method::POST,
+            uri: wire::uri(provider, path, &model)?,
+            headers: wire::headers(provider, &call.headers, messages),
+            body,
+            timeouts: provider.timeouts,
+            target: Target::Configured,
+            pool: Some(Arc::clone(&provider.name)),
+        };
+        let trying = book.attempt(&deployment);
+        self.pass_answer(call, request, (book, trying), stream.then_some(cut_usage)).await
+    }
+
+    /// Sends a request and gives its answer back as it is. `stream` is set for
+    /// streams of chat-like chunks: whether a usage chunk is to be cut.
+    async fn pass_answer(
+        &self,
+        call: &Call,
+        request: WireRequest,
+        (mut book, mut trying): (Book, Trying),
+        stream: Option<bool>,
+    ) -> Result<Reply, Box<ApiError>> {
+        let response = match self.transport.send(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                let failed = Failed::transport(&error);
+                trying.failed(self.env.monotonic(), failed.fault, None);
+                book.finish(Outcome::UpstreamError, Some(&failed.error));
+                return Err(failed.error);
+            }
+        };
+        let now = self.env.monotonic();
+        let mut headers = HeaderMap::new();
+        copy_headers(&response.headers, &mut headers);
+        if !response.status.is_success() {
+            let fault = Fault::of_status(response.status.as_u16(), None);
+            trying.failed(now, fault, retry_after(&response.headers, self.env.now()));
+            let body = collect(response.body, 256 << 10).await.unwrap_or_default();
+            if fault == Fault::Credential {
+                let error = freehold_llm::format::codec(Dialect::Chat)
+                    .decode_error(response.status.as_u16(), &body);
+                let failed = Failed { fault, error: Box::new(error), raw: None, wait: None };
+                let error = refuse::upstream(&failed);
+                book.finish(Outcome::UpstreamError, Some(&error));
+                return Err(Box::new(error));
+            }
+            let outcome =
+                if fault == Fault::Client { Outcome::ClientError } else { Outcome::UpstreamError };
+            book.finish(outcome, None);
+            return Ok(Reply { status: response.status, headers, body: ReplyBody::Full(body) });
+        }
+        trying.answered(now);
+        if let Some(cut_usage) = stream {
+            book.hold(trying);
+            let relay = Relay::bytes(book, Dialect::Chat, cut_usage, Bytes::new(), response.body);
+            let body = ReplyBody::Stream(Box::new(relay));
+            return Ok(Reply { status: response.status, headers, body });
+        }
+        if matches!(call.endpoint, Endpoint::Other { .. }) {
+            book.hold(trying);
+            let length = response.headers.get(CONTENT_LENGTH).cloned();
+            if let Some(length) = length {
+                headers.insert(CONTENT_LENGTH, length);
+            }
+            let body = ReplyBody::Stream(Box::new(Relay::opaque(book, response.body)));
+            return Ok(Reply { status: response.status, headers, body });
+        }
+        match collect(response.body, ANSWER_LIMIT).await {
+            Ok(body) => {
+                book.answers(&trying);
+                let counting = call.endpoint == Endpoint::CountTokens;
+                let usage = scan::answer_usage(Dialect::Chat, &body).filter(|_| !counting);
+                book.usage(usage.unwrap_or_default());
+                book.finish(Outcome::Ok, None);
+                Ok(Reply { status: response.status, headers, body: ReplyBody::Full(body) })
+            }
+            Err(failed) => {
+                trying.failed(self.env.monotonic(), failed.fault, None);
+                book.finish(Outcome::UpstreamError, Some(&failed.error));
+                Err(failed.error)
+            }
+        }
+    }
+
+    /// An endpoint of a provider's own, under the same keys and limits. The
+    /// provider is named by the header `x-freehold-provider`, or is the only
+    /// one that offers the endpoint.
+    pub(crate) async fn other(&self, call: &Call) -> Result<Reply, Box<ApiError>> {
+        let Endpoint::Other { method, path } = &call.endpoint else {
+            return Err(invalid("not_an_endpoint", "this is no endpoint to pass through"));
+        };
+        let plan = self.plan();
+        let provider = self.provider_for(call, path)?;
+        let route_name = format!("{}/*", provider.name);
+        let probe = format!("{}/-", provider.name);
+        let (route, _) = plan.route(&probe).ok_or_else(|| {
+            Box::new(ApiError::new(
+                ErrorKind::Forbidden,
+                "route.forbidden",
+                format!("there is no route {route_name}, which passing through needs"),
+            ))
+        })?;
+        let deployment = route
+            .deployments
+            .iter()
+            .find(|d| d.provider.name == provider.name)
+            .or(route.deployments.first())
+            .cloned()
+            .ok_or_else(|| invalid("not_an_endpoint", "the route leads nowhere"))?;
+        let ask = Ask {
+            route: &route.name,
+            input_tokens_upper: 0,
+            output_tokens_upper: 0,
+            reserve: None,
+        };
+        let opening = Opening {
+            gateway: self.shared()?,
+            route: Arc::clone(route),
+            request_id: Arc::clone(&call.request_id),
+            principal: Arc::clone(&call.principal),
+            dialect: Dialect::Chat,
+            endpoint: call.endpoint.word(),
+            model: "".into(),
+            tier: None,
+            stream: false,
+            input_estimate: 0,
+        };
+        let mut book = self.open(&call.principal, &ask, opening)?;
+        let mut headers = wire::headers(&provider, &call.headers, false);
+        headers.remove(CONTENT_TYPE);
+        for name in [CONTENT_TYPE, ACCEPT, RANGE] {
+            if let Some(value) = call.headers.get(&name) {
+                headers.insert(name, value.clone());
+            }
+        }
+        let request = WireRequest {
+            method: method.clone(),
+            uri: wire::uri(&provider, Some(path), "")?,
+            headers,
+            body: call.body.clone(),
+            timeouts: provider.timeouts,
+            target: Target::Configured,
+            pool: Some(Arc::clone(&provider.name)),
+        };
+        let trying = book.attempt(&deployment);
+        self.pass_answer(call, request, (book, trying), None).await
+    }
+
+    fn provider_for(&self, call: &Call, path: &str) -> Result<Arc<Provider>, Box<ApiError>> {
+        let plan = self.plan();
+        let offers = |p: &&Arc<Provider>| p.other.iter().any(|o| is_below(path, o));
+        if let Some(named) = call.headers.get("x-freehold-provider") {
+            let named = named.to_str().unwrap_or_default();
+            let provider = plan.providers.get(named).ok_or_else(|| {
+                invalid("provider_unknown", "x-freehold-provider names no provider here")
+            })?;
+            if !offers(&provider) {
+                return Err(Box::new(ApiError::new(
+                    ErrorKind::NotFound,
+                    "endpoint_not_offered",
+                    format!("the provider {named} does not offer this endpoint"),
+                )));
+            }
+            return Ok(Arc::clone(provider));
+        }
+        let able: Vec<_> = plan.providers.values().filter(offers).collect();
+        match able.as_slice() {
+            [only] => Ok(Arc::clone(only)),
+            [] => Err(Box::new(ApiError::new(
+                ErrorKind::NotFound,
+                "endpoint_not_offered",
+                "no configured provider offers this endpoint",
+            ))),
+            several => {
+                let names: Vec<&str> = several.iter().map(|p| &*p.name).collect();
+                Err(invalid(
+                    "provider_ambiguous",
+                    format!(
+                        "several providers offer this endpoint: name one of {} in the header \
+                         x-freehold-provider",
+                        names.join(", ")
+                    ),
+                ))
+            }
+        }
+    }
+}
+
+/// Whether a path is a prefix or below it. A path with `..` in it, encoded or
+/// not, is none.
+fn is_below(path: &str, prefix: &str) -> bool {
+    let path = path.split('?').next().unwrap_or_default();
+    let lower = path.to_ascii_lowercase();
+    if lower.split('/').any(|s| matches!(s.replace("%2e", ".").as_str(), "." | "..")) {
+        return false;
+    }
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[derive(Deserialize)]
+struct EmbeddingsAsked {
+    input: Value,
+    encoding_format: Option<String>,
+    dimensions: Option<u64>,
+}
+
+impl EmbeddingsAsked {
+    fn texts(&self) -> Result<Vec<String>, Box<ApiError>> {
+        if self.dimensions.is_some() {
+            return Err(invalid(
+                "unsupported_feature",
+                "dimensions: the local model's vectors have one size; leave it out",
+            ));
+        }
+        let wrong = || {
+            invalid(
+                "invalid_request",
+                "input: expected a string or a list of strings (the local model takes no token ids)",
+            )
+        };
+        match &self.input {
+            Value::String(text) => Ok(vec![text.clone()]),
+            Value::Array(texts) if !texts.is_empty() => {
+                texts.iter().map(|t| t.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
+            }
+            _ => Err(wrong()),
+        }
+    }
+}
+
+fn embeddings_answer(embedded: &crate::engine::Embedded, base64: bool) -> Value {
+    use base64::Engine as _;
+    let data: Vec<Value> = (0..)
+        .zip(&embedded.vectors)
+        .map(|(index, vector): (u64, _)| {
+            let embedding = if base64 {
+                let bytes: Vec<u8> = vector.iter().flat_map(|f| f.to_le_bytes()).collect();
+                Value::from(base64::engine::general_purpose::STANDARD.encode(bytes))
+            } else {
+                json!(vector)
+            };
+            json!({"object": "embedding", "index": index, "embedding": embedding})
+        })
+        .collect();
+    json!({
+        "object": "list",
+        "data": data,
+        "model": embedded.model,
+        "usage": {"prompt_tokens": embedded.tokens, "total_tokens": embedded.tokens},
+    })
+}
+
+fn counted(tokens: u64, estimated: bool) -> Reply {
+    let mut reply = json_reply(&json!({"input_tokens": tokens}));
+    if estimated {
+        reply.headers.insert("x-freehold-estimated", HeaderValue::from_static("true"));
+    }
+    reply
+}
+
+fn json_reply(value: &Value) -> Reply {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let body = ReplyBody::Full(value.to_string().into());
+    Reply { status: StatusCode::OK, headers, body }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_segments_below_a_prefix_pass() {
+        assert!(is_below("/files", "/files"));
+        assert!(is_below("/files/file-1/content?x=1", "/files"));
+        for path in ["/filesystem", "/files/../admin", "/files/%2e%2E/admin", "/x/files"] {
+            assert!(!is_below(path, "/files"), "{path}");
+        }
+    }
+}

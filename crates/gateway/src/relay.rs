@@ -1,0 +1,483 @@
+//! A streamed answer on its way to the client.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use freehold_llm::format::codec;
+use freehold_llm::model::{ApiError, Delta, Event, Fold, Usage};
+use freehold_llm::scan::{self, UsageTap};
+use freehold_llm::{Dialect, StreamDecoder, StreamEncoder, estimate};
+use freehold_types::{BoxBody, BoxFuture, ErrorKind};
+use http_body::{Body, Frame};
+
+use crate::attempt::Failed;
+use crate::book::Book;
+use crate::engine::EngineStream;
+use crate::metrics::Outcome;
+use crate::retry::Fault;
+
+/// How often a silent stream of another dialect sends a sign of life.
+const PING_EVERY: Duration = Duration::from_secs(15);
+
+/// A streamed answer. It ends as its dialect ends a stream, or with the
+/// dialect's error event; never with silence. Dropping it cancels the
+/// upstream and settles the exchange.
+pub struct Relay {
+    first: Option<Bytes>,
+    source: Source,
+    book: Option<Book>,
+    done: bool,
+    out: Vec<u8>,
+    ping: Option<Ping>,
+}
+
+enum Source {
+    Bytes {
+        dialect: Dialect,
+        tap: UsageTap,
+        body: BoxBody,
+    },
+    Cross {
+        decoder: Box<dyn StreamDecoder>,
+        encoder: Box<dyn StreamEncoder>,
+        body: BoxBody,
+        seen: Seen,
+    },
+    Engine {
+        encoder: Box<dyn StreamEncoder>,
+        events: EngineStream,
+        seen: Seen,
+    },
+    /// Bytes of no dialect.
+    Opaque {
+        body: BoxBody,
+    },
+}
+
+struct Ping {
+    timer: BoxFuture<'static, ()>,
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay").field("done", &self.done).finish_non_exhaustive()
+    }
+}
+
+impl Relay {
+    /// The same dialect in and out.
+    pub(crate) fn bytes(
+        book: Book,
+        dialect: Dialect,
+        cut_usage: bool,
+        first: Bytes,
+        body: BoxBody,
+    ) -> Self {
+        let tap = if cut_usage { UsageTap::cutting_usage(dialect) } else { UsageTap::new(dialect) };
+        Self::new(book, Some(first), Source::Bytes { dialect, tap, body })
+    }
+
+    /// From one dialect into another.
+    pub(crate) fn cross(
+        book: Book,
+        from: Dialect,
+        encoder: Box<dyn StreamEncoder>,
+        first: Bytes,
+        body: BoxBody,
+    ) -> Self {
+        let decoder = codec(from).stream_decoder();
+        let seen = Seen::default();
+        Self::new(book, Some(first), Source::Cross { decoder, encoder, body, seen })
+    }
+
+    /// From an engine.
+    pub(crate) fn engine(
+        book: Book,
+        mut encoder: Box<dyn StreamEncoder>,
+        first: &Event,
+        events: EngineStream,
+    ) -> Self {
+        let mut seen = Seen::default();
+        let mut out = Vec::new();
+        seen.event(first);
+        encoder.event(first, &mut out);
+        let mut relay = Self::new(book, None, Source::Engine { encoder, events, seen });
+        relay.out = out;
+        relay
+    }
+
+    /// Bytes that are no model's answer.
+    pub(crate) fn opaque(book: Book, body: BoxBody) -> Self {
+        Self::new(book, None, Source::Opaque { body })
+    }
+
+    fn new(book: Book, first: Option<Bytes>, source: Source) -> Self {
+        Self { first, source, book: Some(book), done: false, out: Vec::new(), ping: None }
+    }
+
+    /// The stream has ended well.
+    fn complete(&mut self) {
+        self.done = true;
+        let Some(mut book) = self.book.take() else { return };
+        let usage = self.source.usage(&book);
+        book.usage(usage);
+        book.finish(Outcome::Ok, None);
+    }
+
+    /// The stream has failed: the client hears it in its dialect.
+    fn fail(&mut self, failed: &Failed) -> Option<Bytes> {
+        self.done = true;
+        let mut book = self.book.take()?;
+        let mut out = std::mem::take(&mut self.out);
+        match &mut self.source {
+            Source::Bytes { dialect, .. } => {
+                let dialect = *dialect;
+                let mut encoder = book.stream_encoder(dialect);
+                encoder.event(&Event::Error((*failed.error).clone()), &mut out);
+            }
+            Source::Cross { encoder, .. } | Source::Engine { encoder, .. } => {
+                encoder.event(&Event::Error((*failed.error).clone()), &mut out);
+            }
+            Source::Opaque { .. } => {}
+        }
+        let usage = self.source.usage(&book);
+        book.usage(usage);
+        book.broke(failed.fault);
+        book.finish(Outcome::Broken, Some(&failed.error));
+        (!out.is_empty()).then(|| out.into())
+    }
+
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Step::Bytes(first));
+        }
+        match &mut self.source {
+            Source::Bytes { body, .. } | Source::Cross { body, .. } | Source::Opaque { body } => {
+                loop {
+                    return match body.as_mut().poll_frame(cx) {
+                        Poll::Pending => Poll::Pending,
+                        Poll::Ready(None) => Poll::Ready(Step::End),
+                        Poll::Ready(Some(Err(error))) => {
+                            Poll::Ready(Step::Failed(Failed::body(&error)))
+                        }
+                        Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                            Ok(data) => Poll::Ready(Step::Bytes(data)),
+                            Err(_) => continue, // trailers
+                        },
+                    };
+                }
+            }
+            Source::Engine { events, .. } => match events.as_mut().poll_next(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(None) => Poll::Ready(Step::End),
+                Poll::Ready(Some(event)) => Poll::Ready(Step::Event(event)),
+            },
+        }
+    }
+
+    /// Takes one step's bytes in; gives what to send for them.
+    fn take_bytes(&mut self, data: Bytes) -> Result<Option<Bytes>, Failed> {
+        match &mut self.source {
+            Source::Bytes { tap, .. } => Ok(match tap.feed(&data) {
+                scan::Relay::Pass => Some(data),
+                scan::Relay::Instead(other) => (!other.is_empty()).then(|| other.into()),
+            }),
+            Source::Cross { decoder, encoder, seen, .. } => {
+                let mut events = Vec::new();
+                let fed = decoder.feed(&data, &mut events);
+                let error = seen.encode(&events, encoder.as_mut(), &mut self.out);
+                match (error, fed) {
+                    (Some(error), _) => Err(Failed::in_stream(error)),
+                    (None, Err(error)) => Err(Failed::decode(error)),
+                    (None, Ok(())) => Ok(self.flush()),
+                }
+            }
+            Source::Engine { .. } | Source::Opaque { .. } => Ok(Some(data)),
+        }
+    }
+
+    fn flush(&mut self) -> Option<Bytes> {
+        (!self.out.is_empty()).then(|| std::mem::take(&mut self.out).into())
+    }
+
+    /// The source has ended: well or not.
+    fn end(&mut self) -> Option<Bytes> {
+        let mut rest = None;
+        let failed = match &mut self.source {
+            Source::Bytes { tap, .. } => {
+                let held = tap.finish();
+                rest = (!held.is_empty()).then(|| Bytes::from(held));
+                match tap.fault() {
+                    // The provider's own error event went through as it was.
+                    Some(fault) => {
+                        let message = fault.message.clone();
+                        self.done = true;
+                        if let Some(mut book) = self.book.take() {
+                            let usage = self.source.usage(&book);
+                            book.usage(usage);
+                            book.broke(Fault::Server);
+                            let error =
+                                ApiError::new(ErrorKind::Upstream, "upstream_error", message);
+                            book.finish(Outcome::Broken, Some(&error));
+                        }
+                        return rest;
+                    }
+                    None if tap.is_complete() || tap.is_blind() => None,
+                    None => Some(Failed::truncated()),
+                }
+            }
+            Source::Cross { decoder, encoder, seen, .. } => {
+                let mut events = Vec::new();
+                let finished = decoder.finish(&mut events);
+                let error = seen.encode(&events, encoder.as_mut(), &mut self.out);
+                match (error, finished) {
+                    (Some(error), _) => Some(Failed::in_stream(error)),
+                    (None, Err(error)) => Some(Failed::decode(error)),
+                    (None, Ok(())) => None,
+                }
+            }
+            Source::Engine { seen, .. } => (!seen.ended).then(Failed::truncated),
+            Source::Opaque { .. } => None,
+        };
+        match failed {
+            Some(failed) => {
+                let error = self.fail(&failed);
+                join(rest, error)
+            }
+            None => {
+                let last = self.flush();
+                self.complete();
+                join(rest, last)
+            }
+        }
+    }
+
+    /// A sign of life while the upstream is silent; only where the stream is
+    /// ours to write.
+    fn poll_ping(&mut self, cx: &mut Context<'_>) -> Option<Bytes> {
+        let encoder = match &mut self.source {
+            Source::Bytes { .. } | Source::Opaque { .. } => return None,
+            Source::Cross { encoder, .. } | Source::Engine { encoder, .. } => encoder,
+        };
+        let book = self.book.as_ref()?;
+        let ping = self.ping.get_or_insert_with(|| Ping { timer: book.sleep(PING_EVERY) });
+        if ping.timer.as_mut().poll(cx).is_pending() {
+            return None;
+        }
+        self.ping = Some(Ping { timer: book.sleep(PING_EVERY) });
+        // Registers the new timer with this task.
+        if let Some(ping) = &mut self.ping {
+            let _: Poll<()> = ping.timer.as_mut().poll(cx);
+        }
+        encoder.event(&Event::Ping, &mut self.out);
+        self.flush()
+    }
+}
+
+enum Step {
+    Bytes(Bytes),
+    Event(Event),
+    End,
+    Failed(Failed),
+}
+
+fn join(a: Option<Bytes>, b: Option<Bytes>) -> Option<Bytes> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some([a, b].concat().into()),
+        (a, b) => a.or(b),
+    }
+}
+
+impl Body for Relay {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        if let Some(out) = this.flush() {
+            return Poll::Ready(Some(Ok(Frame::data(out))));
+        }
+        while !this.done {
+            let out = match this.poll_source(cx) {
+                Poll::Pending => match this.poll_ping(cx) {
+                    Some(ping) => Some(ping),
+                    None => return Poll::Pending,
+                },
+                Poll::Ready(step) => {
+                    this.ping = None;
+                    match step {
+                        Step::Bytes(data) => match this.take_bytes(data) {
+                            Ok(out) => out,
+                            Err(failed) => this.fail(&failed),
+                        },
+                        Step::Event(event) => this.take_event(&event),
+                        Step::End => this.end(),
+                        Step::Failed(failed) => this.fail(&failed),
+                    }
+                }
+            };
+            if let Some(out) = out {
+                return Poll::Ready(Some(Ok(Frame::data(out))));
+            }
+        }
+        Poll::Ready(None)
+    }
+}
+
+impl Relay {
+    fn take_event(&mut self, event: &Event) -> Option<Bytes> {
+        let Source::Engine { encoder, seen, .. } = &mut self.source else { return None };
+        if let Event::Error(error) = event {
+            return self.fail(&Failed::in_stream(error.clone()));
+        }
+        seen.event(event);
+        encoder.event(event, &mut self.out);
+        self.flush()
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if let Some(mut book) = self.book.take() {
+            let usage = self.source.usage(&book);
+            book.usage(usage);
+            book.finish(Outcome::Gone, None);
+        }
+    }
+}
+
+impl Source {
+    /// The usage as far as it is known: the provider's word, else an estimate
+    /// from what was relayed.
+    fn usage(&self, book: &Book) -> Usage {
+        let (told, complete, bytes) = match self {
+            Self::Bytes { tap, .. } => (tap.usage().cloned(), tap.is_complete(), tap.text_bytes()),
+            Self::Opaque { .. } => return Usage::default(),
+            Self::Cross { seen, .. } | Self::Engine { seen, .. } => {
+                (seen.usage.clone(), seen.ended, seen.bytes)
+            }
+        };
+        let estimated = Usage {
+            input: told.as_ref().map_or(book.input_estimate(), |u| u.input),
+            output: estimate::estimate_tokens_of_len(bytes),
+            estimated: true,
+            ..Usage::default()
+        };
+        match told {
+            Some(usage) if complete => usage,
+            // Cut off: what was said last of the output may be from its start.
+            Some(usage) => {
+                Usage { output: usage.output.max(estimated.output), estimated: true, ..usage }
+            }
+            None => estimated,
+        }
+    }
+}
+
+/// What the books need of the events that pass.
+#[derive(Debug, Default)]
+struct Seen {
+    usage: Option<Usage>,
+    ended: bool,
+    bytes: u64,
+}
+
+impl Seen {
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Start { usage: Some(usage), .. } | Event::Usage(usage) => {
+                self.usage = Some(usage.clone());
+            }
+            Event::Delta { delta, .. } => {
+                self.bytes += match delta {
+                    Delta::Text(t)
+                    | Delta::Refusal(t)
+                    | Delta::Reasoning(t)
+                    | Delta::Summary(t)
+                    | Delta::Input(t) => t.len() as u64,
+                    _ => 0,
+                };
+            }
+            Event::End { .. } => self.ended = true,
+            _ => {}
+        }
+    }
+
+    /// Encodes events; gives an error event back instead of encoding it.
+    fn encode(
+        &mut self,
+        events: &[Event],
+        encoder: &mut dyn StreamEncoder,
+        out: &mut Vec<u8>,
+    ) -> Option<ApiError> {
+        for event in events {
+            if let Event::Error(error) = event {
+                return Some(error.clone());
+            }
+            self.event(event);
+            encoder.event(event, out);
+        }
+        None
+    }
+}
+
+impl Failed {
+    fn in_stream(error: ApiError) -> Self {
+        let fault = Fault::of_status(error.status, error.code.as_deref());
+        // A client's fault cannot show itself in the middle of an answer.
+        let fault = if fault == Fault::Client { Fault::Server } else { fault };
+        Self { fault, error: Box::new(error), raw: None, wait: None }
+    }
+
+    fn decode(error: freehold_llm::DecodeError) -> Self {
+        match error {
+            freehold_llm::DecodeError::Api(error) => Self::in_stream(*error),
+            freehold_llm::DecodeError::Truncated => Self::truncated(),
+            other => Self::in_stream(ApiError::new(
+                ErrorKind::Upstream,
+                "upstream_garbage",
+                format!("the provider's stream cannot be read: {other}"),
+            )),
+        }
+    }
+
+    fn truncated() -> Self {
+        Self {
+            fault: Fault::Connection,
+            error: Box::new(ApiError::new(
+                ErrorKind::Upstream,
+                "upstream_truncated",
+                "the provider's stream ended before the answer was complete",
+            )),
+            raw: None,
+            wait: None,
+        }
+    }
+}
+
+/// Folds an engine's events into an answer, for a client that asked for no
+/// stream.
+pub(crate) async fn fold_engine(
+    dialect: Dialect,
+    first: Event,
+    mut rest: EngineStream,
+) -> Result<freehold_llm::model::Answer, Box<ApiError>> {
+    use futures_util::StreamExt as _;
+    let mut fold = Fold::new(dialect);
+    fold.event(&first);
+    while let Some(event) = rest.next().await {
+        fold.event(&event);
+    }
+    if !fold.ended() {
+        return Err(fold.finish().err().unwrap_or_else(|| Failed::truncated().error));
+    }
+    fold.finish()
+}

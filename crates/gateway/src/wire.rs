@@ -1,0 +1,337 @@
+//! A request as it goes to one deployment.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use freehold_llm::format::codec;
+use freehold_llm::model::{ApiError, Request};
+use freehold_llm::scan::{Edit, Scan, splice};
+use freehold_llm::{Dialect, Losses, Quirk, RequestTarget};
+use freehold_types::{ErrorKind, Target, WireRequest};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use memchr::memmem;
+
+use crate::call::Call;
+use crate::plan::{Auth, Deployment, Paths, Provider, Route};
+
+/// A model call as it was asked, with what one scan found in it.
+pub(crate) struct Asked<'a> {
+    pub(crate) call: &'a Call,
+    pub(crate) dialect: Dialect,
+    pub(crate) scan: Scan<'a>,
+    pub(crate) route: Arc<Route>,
+    /// What the route's star stands for.
+    pub(crate) star: &'a str,
+    pub(crate) model: &'a str,
+    pub(crate) stream: bool,
+    /// An output limit to send where the client set none.
+    pub(crate) add_limit: Option<u64>,
+    /// Refuse what would lose something.
+    pub(crate) strict: bool,
+    decoded: OnceCell<Result<Arc<Request>, Box<ApiError>>>,
+}
+
+/// How a request went out, and so how its answer comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Same dialect: bytes. `cut_usage` if we asked for a usage chunk that the
+    /// client did not.
+    Bytes { cut_usage: bool },
+    /// Another dialect.
+    Cross(Dialect),
+}
+
+/// A request ready to be sent.
+pub(crate) struct Outgoing {
+    pub(crate) wire: WireRequest,
+    pub(crate) lane: Lane,
+    pub(crate) losses: Losses,
+}
+
+/// The output limit that Messages demands where neither client, route nor
+/// catalogue has one.
+pub(crate) const OUTPUT_LIMIT_UNSET: u64 = 4096;
+
+impl<'a> Asked<'a> {
+    pub(crate) fn new(
+        call: &'a Call,
+        dialect: Dialect,
+        scan: Scan<'a>,
+        model: &'a str,
+        (route, star): (Arc<Route>, &'a str),
+    ) -> Self {
+        let stream = scan.stream.as_ref().and_then(|f| f.value).unwrap_or(false);
+        let strict = call.strict || route.strict;
+        Self {
+            call,
+            dialect,
+            scan,
+            route,
+            star,
+            model,
+            stream,
+            add_limit: None,
+            strict,
+            decoded: OnceCell::new(),
+        }
+    }
+
+    /// The request in the hub, decoded at most once.
+    pub(crate) fn request(&self) -> Result<Arc<Request>, Box<ApiError>> {
+        self.decoded
+            .get_or_init(|| {
+                let request = codec(self.dialect)
+                    .decode_request(&self.call.body)
+                    .map_err(|e| crate::refuse::bad_body(&e))?;
+                Ok(Arc::new(request))
+            })
+            .clone()
+    }
+
+    /// The model's name at a deployment.
+    pub(crate) fn model_at(&self, deployment: &'a Deployment) -> Cow<'a, str> {
+        if deployment.model.contains('*') {
+            crate::options::Pattern::fill(&deployment.model, self.star).into()
+        } else {
+            deployment.model.as_str().into()
+        }
+    }
+
+    fn limit(&self, deployment: &Deployment) -> u64 {
+        self.add_limit
+            .or(self.route.default_max_tokens)
+            .or(deployment.max_output)
+            .unwrap_or(OUTPUT_LIMIT_UNSET)
+    }
+
+    /// The body for a deployment of the caller's own dialect: the caller's
+    /// bytes, with the model's name and what policy needs spliced in.
+    fn bytes(&self, deployment: &'a Deployment, model: &str) -> (Bytes, bool) {
+        let scan = &self.scan;
+        let body = &self.call.body;
+        let mut edits: Vec<Edit<'_>> = Vec::new();
+        if model != self.model {
+            edits.push(scan.set_model(model));
+        }
+        let mut cut_usage = false;
+        if self.dialect == Dialect::Chat
+            && self.stream
+            && !deployment.quirks.contains(&Quirk::NoStreamOptions)
+            && let Some(edit) = scan.ask_for_usage(body)
+        {
+            cut_usage = true;
+            edits.push(edit);
+        }
+        if self.dialect == Dialect::Responses
+            && scan.store.as_ref().is_none_or(|store| store.value.is_none())
+        {
+            edits.push(scan.set("store", scan.store.as_ref(), "false"));
+        }
+        let limit;
+        if let Some(add) = self.add_limit
+            && scan.output_limit().is_none()
+        {
+            limit = add.to_string();
+            edits.push(match self.dialect {
+                Dialect::Chat if deployment.quirks.contains(&Quirk::MaxTokensKey) => {
+                    scan.set("max_tokens", scan.max_tokens.as_ref(), &limit)
+                }
+                Dialect::Chat => {
+                    scan.set("max_completion_tokens", scan.max_completion_tokens.as_ref(), &limit)
+                }
+                Dialect::Responses => {
+                    scan.set("max_output_tokens", scan.max_output_tokens.as_ref(), &limit)
+                }
+                Dialect::Messages => scan.set("max_tokens", scan.max_tokens.as_ref(), &limit),
+            });
+        }
+        if edits.is_empty() {
+            return (body.clone(), cut_usage);
+        }
+        (Bytes::from(splice(body, &mut edits)), cut_usage)
+    }
+
+    /// Whether a quirk of the deployment concerns this very request, so that
+    /// the codec must rewrite it although the dialect is the caller's.
+    fn needs_codec(&self, deployment: &Deployment) -> bool {
+        let has = |needle: &[u8]| memmem::find(&self.call.body, needle).is_some();
+        deployment.quirks.iter().any(|quirk| match quirk {
+            Quirk::MaxTokensKey => self.scan.max_completion_tokens.is_some(),
+            Quirk::NoDeveloperRole => has(b"\"developer\""),
+            Quirk::StringContent => self.dialect == Dialect::Chat && has(b"\"content\":["),
+            Quirk::NoJsonSchema => has(b"\"json_schema\""),
+            Quirk::NoStreamOptions => self.scan.stream_options.is_some(),
+            _ => false,
+        })
+    }
+}
+
+/// The request for one deployment.
+pub(crate) fn outgoing<'a>(
+    asked: &Asked<'a>,
+    deployment: &'a Deployment,
+    request: Option<&Request>,
+) -> Result<Outgoing, Box<ApiError>> {
+    let provider = &deployment.provider;
+    let model = asked.model_at(deployment);
+    let to = deployment.speaks(asked.dialect);
+    let mut losses = Losses::default();
+    let (body, lane) = if to == asked.dialect && !asked.needs_codec(deployment) {
+        let (body, cut_usage) = asked.bytes(deployment, &model);
+        (body, Lane::Bytes { cut_usage })
+    } else {
+        let decoded;
+        let request = match request {
+            Some(request) => request,
+            None => {
+                decoded = asked.request()?;
+                &decoded
+            }
+        };
+        let mut request = Cow::Borrowed(request);
+        if request.max_tokens.is_none() && asked.add_limit.is_some() {
+            request.to_mut().max_tokens = asked.add_limit;
+        }
+        let cut_usage = to == Dialect::Chat && asked.stream && !request.stream_usage;
+        if cut_usage {
+            request.to_mut().stream_usage = true;
+        }
+        if to == Dialect::Responses {
+            request.to_mut().store = Some(false);
+        }
+        let target = RequestTarget {
+            model: &model,
+            quirks: &deployment.quirks,
+            default_max_tokens: asked.limit(deployment),
+        };
+        let body = codec(to)
+            .encode_request(&request, &target, &mut losses)
+            .map_err(|e| crate::refuse::cannot_encode(&e))?;
+        if asked.strict && !losses.is_empty() {
+            return Err(crate::refuse::strict(&losses, asked.dialect, to));
+        }
+        let lane = if to == asked.dialect { Lane::Bytes { cut_usage } } else { Lane::Cross(to) };
+        (Bytes::from(body), lane)
+    };
+    let uri = uri(provider, provider.paths.dialects.get(&to).map(String::as_str), &model)?;
+    let mut headers = headers(provider, &asked.call.headers, to == Dialect::Messages);
+    if asked.stream {
+        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+    }
+    let wire = WireRequest {
+        method: Method::POST,
+        uri,
+        headers,
+        body,
+        timeouts: provider.timeouts,
+        target: Target::Configured,
+        pool: Some(Arc::clone(&provider.name)),
+    };
+    Ok(Outgoing { wire, lane, losses })
+}
+
+/// The address of an endpoint of a provider.
+pub(crate) fn uri(
+    provider: &Provider,
+    path: Option<&str>,
+    model: &str,
+) -> Result<Uri, Box<ApiError>> {
+    let Some(path) = path else {
+        return Err(Box::new(ApiError::new(
+            ErrorKind::NotFound,
+            "endpoint_not_offered",
+            format!("the provider {} has no such endpoint", provider.name),
+        )));
+    };
+    let mut text = String::with_capacity(provider.base.len() + path.len() + 48);
+    text.push_str(&provider.base);
+    match path.split_once("{model}") {
+        Some((before, after)) => {
+            text.push_str(before);
+            percent_encode(model, &mut text);
+            text.push_str(after);
+        }
+        None => text.push_str(path),
+    }
+    let mut separator = if path.contains('?') { '&' } else { '?' };
+    let Paths { query, .. } = &provider.paths;
+    for part in query {
+        text.push(separator);
+        text.push_str(part);
+        separator = '&';
+    }
+    if let Auth::Query(name, value) = &provider.auth {
+        text.push(separator);
+        text.push_str(name);
+        text.push('=');
+        text.push_str(value.reveal());
+    }
+    text.parse().map_err(|_| {
+        Box::new(ApiError::new(
+            ErrorKind::Internal,
+            "bad_upstream_url",
+            format!(
+                "the address of the provider {} is not valid: check its base_url",
+                provider.name
+            ),
+        ))
+    })
+}
+
+/// Percent-encodes a path segment (RFC 3986, unreserved characters stay).
+pub(crate) fn percent_encode(segment: &str, out: &mut String) {
+    for byte in segment.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            for digit in [byte >> 4, byte & 15] {
+                out.push(char::from_digit(digit.into(), 16).unwrap_or('0').to_ascii_uppercase());
+            }
+        }
+    }
+}
+
+/// Headers of the client's that mean something to the provider.
+const FORWARDED: [HeaderName; 2] =
+    [HeaderName::from_static("openai-beta"), HeaderName::from_static("idempotency-key")];
+
+/// Those that mean something in Anthropic's dialect only.
+const FORWARDED_MESSAGES: [HeaderName; 2] =
+    [HeaderName::from_static("anthropic-beta"), HeaderName::from_static("anthropic-version")];
+
+/// The headers of a request to a provider: its own, its credential, and the
+/// client's that cross. The client's credential never does.
+pub(crate) fn headers(provider: &Provider, client: &HeaderMap, messages: bool) -> HeaderMap {
+    let mut headers = provider.headers.clone();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Auth::Header(name, value) = &provider.auth {
+        headers.insert(name, value.clone());
+    }
+    let beyond: &[HeaderName] = if messages { &FORWARDED_MESSAGES } else { &[] };
+    for name in FORWARDED.iter().chain(beyond) {
+        let mut values = client.get_all(name).iter();
+        if let Some(first) = values.next() {
+            headers.insert(name, first.clone());
+            for more in values {
+                headers.append(name, more.clone());
+            }
+        }
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_name_is_one_path_segment() {
+        let mut out = String::new();
+        percent_encode("a/b:c d\u{e4}", &mut out);
+        assert_eq!(out, "a%2Fb%3Ac%20d%C3%A4");
+    }
+}
