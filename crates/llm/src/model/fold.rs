@@ -88,6 +88,11 @@ impl Fold {
         }
     }
 
+    /// An item as far as it came.
+    pub fn item(&self, slot: Slot) -> Option<&Item> {
+        self.items.get(&slot)
+    }
+
     /// The usage known so far.
     pub fn usage(&self) -> Option<&Usage> {
         self.answer.usage.as_ref()

@@ -1,0 +1,557 @@
+//! The hub's events into a stream to a client.
+//!
+//! The encoder folds what it sends, so that the `done` and terminal events
+//! can repeat it. Items are numbered in the order of their starts and may
+//! overlap. The end of an item is written when the next event shows whether
+//! the answer was cut there.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::answer_encode::{Frame, encode_item};
+use super::wire::{Wire, write};
+use super::{OURS, cross, error, part, status};
+use crate::model::{
+    Answer, ApiError, Delta, Event, Extra, Fold, Item, ItemBody, Part, PartBody, Slot, Stop,
+    ToolCallKind,
+};
+use crate::{AnswerContext, IdSource, StreamEncoder};
+
+/// Encodes one stream.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    frame: Frame,
+    ids: IdSource,
+    fold: Fold,
+    /// The answer's head, without items: what the first events show.
+    head: Answer,
+    /// The upstream speaks this dialect: its ids and forms are kept.
+    own: bool,
+    items: BTreeMap<Slot, OpenItem>,
+    /// Ended items whose end is not yet written.
+    ending: Vec<Slot>,
+    sequence: u64,
+    started: bool,
+    finished: bool,
+}
+
+#[derive(Debug)]
+struct OpenItem {
+    index: u32,
+    id: String,
+    kind: Kind,
+    /// By the hub's part number; a summary's numbers are set apart.
+    parts: BTreeMap<(bool, u32), OpenPart>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Message,
+    Reasoning,
+    Call(ToolCallKind),
+    Native,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct OpenPart {
+    /// Its number in the wire's list, and in the fold.
+    index: u32,
+    form: Form,
+    closed: bool,
+    annotations: u32,
+}
+
+/// What a part is on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Text,
+    Refusal,
+    Thinking,
+    Summary,
+    Other,
+}
+
+impl Encoder {
+    pub(super) fn new(context: &AnswerContext<'_>) -> Self {
+        let fold = Fold::new(OURS);
+        Self {
+            frame: Frame::new(context),
+            ids: context.ids,
+            head: Answer {
+                origin: OURS,
+                id: String::new(),
+                model: context.model.to_owned(),
+                created: Some(context.created),
+                choices: Vec::new(),
+                usage: None,
+                service_tier: None,
+                extra: Extra::default(),
+            },
+            fold,
+            own: false,
+            items: BTreeMap::new(),
+            ending: Vec::new(),
+            sequence: 0,
+            started: false,
+            finished: false,
+        }
+    }
+
+    fn send(&mut self, kind: &str, wire: &Wire<'_>, out: &mut Vec<u8>) {
+        write(kind, wire, self.sequence, out);
+        self.sequence += 1;
+    }
+
+    fn start(&mut self, event: &Event, out: &mut Vec<u8>) {
+        let Event::Start { id, created, usage, extra, .. } = event else { return };
+        self.own = extra.origin == Some(OURS);
+        self.head.id = if self.own && !id.is_empty() { id.clone() } else { self.ids.next("resp_") };
+        self.head.created = created.or(self.head.created);
+        if self.own {
+            self.head.extra = extra.clone();
+        }
+        self.fold.event(&Event::Start {
+            id: self.head.id.clone(),
+            model: self.head.model.clone(),
+            created: self.head.created,
+            usage: usage.clone(),
+            extra: self.head.extra.clone(),
+        });
+        self.started = true;
+        let response = self.frame.response(&self.head, None);
+        for kind in ["response.created", "response.in_progress"] {
+            self.send(kind, &Wire { response: Some(&response), ..Wire::default() }, out);
+        }
+    }
+
+    fn item_start(&mut self, slot: Slot, head: &Item, out: &mut Vec<u8>) {
+        if slot.choice != 0 || self.items.contains_key(&slot) {
+            return;
+        }
+        let Some(head) = self.own_head(head) else { return };
+        let kind = match &head.body {
+            ItemBody::Message(_) => Kind::Message,
+            ItemBody::Reasoning(_) => Kind::Reasoning,
+            ItemBody::ToolCall(call) => Kind::Call(call.kind),
+            ItemBody::ToolResult(_) | ItemBody::Native { .. } => Kind::Native,
+        };
+        let Some(mut shown) = encode_item(&head, "in_progress") else { return };
+        if let (Kind::Reasoning, Some(shown)) = (kind, shown.as_object_mut()) {
+            // The seal is told with the whole item.
+            shown.shift_remove("encrypted_content");
+        }
+        let index = u32::try_from(self.items.len()).unwrap_or(u32::MAX);
+        let id = head.id.clone().unwrap_or_default();
+        self.fold.event(&Event::ItemStart { slot, head });
+        self.items.insert(slot, OpenItem { index, id, kind, parts: BTreeMap::new() });
+        let wire = Wire { output_index: Some(index), item: Some(&shown), ..Wire::default() };
+        self.send("response.output_item.added", &wire, out);
+    }
+
+    /// The head in this dialect's form; `None` for what it cannot say.
+    fn own_head(&mut self, head: &Item) -> Option<Item> {
+        let native = matches!(head.body, ItemBody::Native { dialect: OURS, .. });
+        if !self.own && !native {
+            return cross::item(head.clone(), &mut self.ids);
+        }
+        let mut head = head.clone();
+        if head.id.is_none() && !native {
+            head.id = cross::item(head.clone(), &mut self.ids)?.id;
+        }
+        Some(head)
+    }
+
+    /// The part of an item, begun on the wire if it is new.
+    fn part(
+        &mut self,
+        slot: Slot,
+        part: u32,
+        form: Form,
+        head: &Part,
+        out: &mut Vec<u8>,
+    ) -> Option<OpenPart> {
+        let item = self.items.get(&slot)?;
+        let key = (form == Form::Summary, part);
+        if let Some(open) = item.parts.get(&key) {
+            return Some(*open);
+        }
+        self.close_parts(slot, out);
+        let item = self.items.get_mut(&slot)?;
+        let before = item.parts.keys().filter(|(summary, _)| *summary == key.0).count();
+        let index = u32::try_from(before).unwrap_or(u32::MAX);
+        let open = OpenPart { index, form, closed: false, annotations: 0 };
+        item.parts.insert(key, open);
+        let (output_index, id) = (item.index, item.id.clone());
+        let shown = match form {
+            Form::Text | Form::Refusal | Form::Other => part::encode_output(head)?,
+            Form::Thinking => json!({"type": "reasoning_text", "text": ""}),
+            Form::Summary => json!({"type": "summary_text", "text": ""}),
+        };
+        if self.items.get(&slot).is_some_and(|i| i.kind == Kind::Message) {
+            self.fold.event(&Event::PartStart { slot, part: index, head: head.clone() });
+        }
+        let wire = Wire { part: Some(&shown), ..place(&id, output_index, open) };
+        let kind = match form {
+            Form::Summary => "response.reasoning_summary_part.added",
+            _ => "response.content_part.added",
+        };
+        self.send(kind, &wire, out);
+        Some(open)
+    }
+
+    /// Writes the ends of the parts of an item that are open.
+    fn close_parts(&mut self, slot: Slot, out: &mut Vec<u8>) {
+        let Some(item) = self.items.get_mut(&slot) else { return };
+        let (output_index, id) = (item.index, item.id.clone());
+        let mut closing = Vec::new();
+        for open in item.parts.values_mut().filter(|p| !p.closed) {
+            open.closed = true;
+            closing.push(*open);
+        }
+        for open in closing {
+            let Some(shown) = self.shown_part(slot, open) else { continue };
+            let text = |name: &str| shown.get(name).and_then(Value::as_str);
+            let wire = place(&id, output_index, open);
+            let none: &[Value] = &[];
+            let logprobs = shown.get("logprobs").and_then(Value::as_array);
+            let (kind, done) = match open.form {
+                Form::Text => (
+                    "response.output_text.done",
+                    Wire {
+                        text: text("text"),
+                        logprobs: Some(logprobs.map_or(none, Vec::as_slice)),
+                        ..wire
+                    },
+                ),
+                Form::Refusal => {
+                    ("response.refusal.done", Wire { refusal: text("refusal"), ..wire })
+                }
+                Form::Thinking => {
+                    ("response.reasoning_text.done", Wire { text: text("text"), ..wire })
+                }
+                Form::Summary => {
+                    ("response.reasoning_summary_text.done", Wire { text: text("text"), ..wire })
+                }
+                Form::Other => ("", wire),
+            };
+            if !kind.is_empty() {
+                self.send(kind, &done, out);
+            }
+            let kind = match open.form {
+                Form::Summary => "response.reasoning_summary_part.done",
+                _ => "response.content_part.done",
+            };
+            let wire = Wire { part: Some(&shown), ..place(&id, output_index, open) };
+            self.send(kind, &wire, out);
+        }
+    }
+
+    /// A part as far as it came.
+    fn shown_part(&self, slot: Slot, open: OpenPart) -> Option<Value> {
+        let at = open.index as usize;
+        match &self.fold.item(slot)?.body {
+            ItemBody::Message(message) => part::encode_output(message.parts.get(at)?),
+            ItemBody::Reasoning(r) if open.form == Form::Summary => {
+                let text = r.summary.get(at).map(String::as_str).unwrap_or_default();
+                Some(json!({"type": "summary_text", "text": text}))
+            }
+            ItemBody::Reasoning(r) => {
+                let text = r.text.get(at).map(String::as_str).unwrap_or_default();
+                Some(json!({"type": "reasoning_text", "text": text}))
+            }
+            _ => None,
+        }
+    }
+
+    fn part_start(&mut self, slot: Slot, number: u32, head: &Part, out: &mut Vec<u8>) {
+        let head = if self.own { Some(head.clone()) } else { cross::part(head.clone()) };
+        let Some(head) = head else { return };
+        let form = match &head.body {
+            PartBody::Text { .. } => Form::Text,
+            PartBody::Refusal(_) => Form::Refusal,
+            _ => Form::Other,
+        };
+        self.part(slot, number, form, &head, out);
+    }
+
+    fn delta(&mut self, slot: Slot, number: u32, delta: &Delta, out: &mut Vec<u8>) {
+        let Some(kind) = self.items.get(&slot).map(|item| item.kind) else { return };
+        match (kind, delta) {
+            (Kind::Message, Delta::Text(_) | Delta::Logprobs(_) | Delta::Annotation(_)) => {
+                self.text_delta(slot, number, delta, out);
+            }
+            (Kind::Message, Delta::Refusal(text)) => {
+                let head = Part::new(PartBody::Refusal(String::new()));
+                let open = self.part(slot, number, Form::Refusal, &head, out);
+                self.content(slot, open, delta, Wire { delta: Some(text), ..Wire::default() }, out);
+            }
+            (Kind::Reasoning, Delta::Reasoning(text) | Delta::Summary(text)) => {
+                self.thinking(slot, number, delta, text, out);
+            }
+            (Kind::Reasoning, Delta::Seal(seal)) => {
+                let delta = Delta::Seal(seal.clone());
+                self.fold.event(&Event::Delta { slot, part: 0, delta });
+            }
+            (Kind::Call(kind), Delta::Input(text)) => {
+                self.fold.event(&Event::Delta { slot, part: 0, delta: delta.clone() });
+                let Some(item) = self.items.get(&slot).filter(|_| !text.is_empty()) else { return };
+                let (index, id) = (item.index, item.id.clone());
+                let wire = Wire {
+                    item_id: Some(&id),
+                    output_index: Some(index),
+                    delta: Some(text),
+                    ..Wire::default()
+                };
+                let name = match kind {
+                    ToolCallKind::Function => "response.function_call_arguments.delta",
+                    ToolCallKind::Custom => "response.custom_tool_call_input.delta",
+                };
+                self.send(name, &wire, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn text_delta(&mut self, slot: Slot, number: u32, delta: &Delta, out: &mut Vec<u8>) {
+        let open = self.part(slot, number, Form::Text, &Part::text(""), out);
+        match delta {
+            Delta::Text(text) => {
+                let wire = Wire { delta: Some(text), logprobs: Some(&[]), ..Wire::default() };
+                self.content(slot, open, delta, wire, out);
+            }
+            Delta::Logprobs(logprobs) => {
+                // Probabilities come apart from their text, which went before.
+                let logprobs = part::encode_logprobs(logprobs);
+                let wire = Wire { delta: Some(""), logprobs: Some(&logprobs), ..Wire::default() };
+                self.content(slot, open, delta, wire, out);
+            }
+            Delta::Annotation(annotation) => {
+                let Some(shown) = part::encode_annotation(annotation) else { return };
+                let key = (false, number);
+                let item = self.items.get_mut(&slot);
+                let Some(part) = item.and_then(|i| i.parts.get_mut(&key)) else { return };
+                let index = part.annotations;
+                part.annotations += 1;
+                let wire = Wire {
+                    annotation_index: Some(index),
+                    annotation: Some(&shown),
+                    ..Wire::default()
+                };
+                self.content(slot, open, delta, wire, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn thinking(&mut self, slot: Slot, number: u32, delta: &Delta, text: &str, out: &mut Vec<u8>) {
+        let whole = self.own && matches!(delta, Delta::Reasoning(_));
+        let form = if whole { Form::Thinking } else { Form::Summary };
+        // Another dialect's summaries stand before its thinking in one list.
+        let shift = u32::from(!self.own && matches!(delta, Delta::Reasoning(_))) << 31;
+        let open = self.part(slot, number | shift, form, &Part::text(""), out);
+        let owned = text.to_owned();
+        let delta = if whole { Delta::Reasoning(owned) } else { Delta::Summary(owned) };
+        self.content(slot, open, &delta, Wire { delta: Some(text), ..Wire::default() }, out);
+    }
+
+    /// Folds a delta of a part and writes its event.
+    fn content(
+        &mut self,
+        slot: Slot,
+        open: Option<OpenPart>,
+        delta: &Delta,
+        wire: Wire<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        let Some(open) = open else { return };
+        self.fold.event(&Event::Delta { slot, part: open.index, delta: delta.clone() });
+        let Some(item) = self.items.get(&slot) else { return };
+        if wire.delta == Some("") && wire.logprobs.is_none_or(<[Value]>::is_empty) {
+            return;
+        }
+        let (index, id) = (item.index, item.id.clone());
+        let place = place(&id, index, open);
+        let wire = Wire {
+            item_id: place.item_id,
+            output_index: place.output_index,
+            content_index: place.content_index,
+            summary_index: place.summary_index,
+            ..wire
+        };
+        let kind = match delta {
+            Delta::Text(_) | Delta::Logprobs(_) => "response.output_text.delta",
+            Delta::Annotation(_) => "response.output_text.annotation.added",
+            Delta::Refusal(_) => "response.refusal.delta",
+            Delta::Reasoning(_) => "response.reasoning_text.delta",
+            _ => "response.reasoning_summary_text.delta",
+        };
+        self.send(kind, &wire, out);
+    }
+
+    fn item_end(&mut self, slot: Slot, extra: &Extra, out: &mut Vec<u8>) {
+        if !self.items.contains_key(&slot) || self.ending.contains(&slot) {
+            return;
+        }
+        self.close_parts(slot, out);
+        if self.own {
+            self.fold.event(&Event::ItemEnd { slot, extra: extra.clone() });
+        }
+        self.ending.push(slot);
+    }
+
+    /// Writes the ends of items held back; the last is incomplete if the
+    /// answer was cut there.
+    fn end_items(&mut self, cut: bool, out: &mut Vec<u8>) {
+        let ending = std::mem::take(&mut self.ending);
+        let last = ending.last().copied();
+        for slot in ending {
+            let status = if cut && Some(slot) == last { "incomplete" } else { "completed" };
+            self.end_item(slot, status, out);
+        }
+    }
+
+    fn end_item(&mut self, slot: Slot, status: &str, out: &mut Vec<u8>) {
+        let Some(item) = self.items.get(&slot) else { return };
+        let (index, id, kind) = (item.index, item.id.clone(), item.kind);
+        if let (Kind::Reasoning, false) = (kind, self.own) {
+            let sealed = self
+                .fold
+                .item(slot)
+                .is_some_and(|i| matches!(&i.body, ItemBody::Reasoning(r) if r.seal.is_some()));
+            if !sealed {
+                let delta = Delta::Seal(cross::envelope());
+                self.fold.event(&Event::Delta { slot, part: 0, delta });
+            }
+        }
+        let Some(folded) = self.fold.item(slot) else { return };
+        let shown = encode_item(folded, status);
+        if let (Kind::Call(kind), ItemBody::ToolCall(call)) = (kind, &folded.body) {
+            let input = call.input.clone();
+            let wire = Wire { item_id: Some(&id), output_index: Some(index), ..Wire::default() };
+            match kind {
+                ToolCallKind::Function => {
+                    let wire = Wire { arguments: Some(&input), ..wire };
+                    self.send("response.function_call_arguments.done", &wire, out);
+                }
+                ToolCallKind::Custom => {
+                    let wire = Wire { input: Some(&input), ..wire };
+                    self.send("response.custom_tool_call_input.done", &wire, out);
+                }
+            }
+        }
+        let wire = Wire { output_index: Some(index), item: shown.as_ref(), ..Wire::default() };
+        self.send("response.output_item.done", &wire, out);
+    }
+
+    fn stop(&mut self, stop: &Stop, extra: &Extra, out: &mut Vec<u8>) {
+        self.end_items(status::encode(Some(stop)).0 == "incomplete", out);
+        let (stop, extra) = (stop.clone(), extra.clone());
+        self.fold.event(&Event::Stop { choice: 0, stop, extra });
+    }
+
+    /// The answer as far as it came.
+    fn take_answer(&mut self) -> Answer {
+        let fold = std::mem::replace(&mut self.fold, Fold::new(OURS));
+        fold.finish().unwrap_or_else(|_| self.head.clone())
+    }
+
+    fn end(&mut self, event: &Event, out: &mut Vec<u8>) {
+        self.end_items(false, out);
+        self.finished = true;
+        if let Event::End { extra, service_tier } = event {
+            let extra = if self.own { extra.clone() } else { Extra::default() };
+            self.fold.event(&Event::End { extra, service_tier: service_tier.clone() });
+        }
+        let answer = self.take_answer();
+        let stop = answer.choices.first().and_then(|c| c.stop.as_ref());
+        let kind = match status::encode(stop).0.as_str() {
+            "incomplete" => "response.incomplete",
+            "failed" => "response.failed",
+            _ => "response.completed",
+        };
+        let mut response = self.frame.response(&answer, None);
+        if let (None, Some(status)) = (stop, response.get_mut("status")) {
+            // An end without a stop is the end all the same.
+            *status = "completed".into();
+        }
+        self.send(kind, &Wire { response: Some(&response), ..Wire::default() }, out);
+    }
+
+    /// The dialect's own end of a broken stream: `error`, which makes the
+    /// official SDKs raise, then `response.failed` with what came before. The
+    /// `error` event has the fields both nested, as OpenAI sends and Open
+    /// Responses describes it, and flat, as OpenAI describes it.
+    fn fail(&mut self, failure: &ApiError, out: &mut Vec<u8>) {
+        self.finished = true;
+        let object = error::object(failure);
+        let wire = Wire {
+            error: Some(&object),
+            code: object.get("code"),
+            message: object.get("message"),
+            param: object.get("param"),
+            ..Wire::default()
+        };
+        self.send("error", &wire, out);
+        if !self.started {
+            return;
+        }
+        let answer = self.take_answer();
+        let mut response = self.frame.response(&answer, Some(failure));
+        if let (Value::Object(response), Some((OURS, native))) = (&mut response, &failure.native)
+            && error::is_response(native)
+            && let Value::Object(native) = native
+        {
+            let model = response.get("model").cloned().unwrap_or_default();
+            response.extend(native.clone());
+            response.insert("model".into(), model);
+        }
+        self.send("response.failed", &Wire { response: Some(&response), ..Wire::default() }, out);
+    }
+
+    /// An event that only this dialect has, under our numbering.
+    fn native(&mut self, name: &str, json: &Value, out: &mut Vec<u8>) {
+        let wire = Wire { native: json.as_object(), ..Wire::default() };
+        self.send(name, &wire, out);
+    }
+}
+
+/// Where a part stands.
+fn place(id: &str, output_index: u32, open: OpenPart) -> Wire<'_> {
+    let summary = open.form == Form::Summary;
+    Wire {
+        item_id: Some(id),
+        output_index: Some(output_index),
+        content_index: (!summary).then_some(open.index),
+        summary_index: summary.then_some(open.index),
+        ..Wire::default()
+    }
+}
+
+impl StreamEncoder for Encoder {
+    fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
+        if self.finished {
+            return;
+        }
+        match event {
+            Event::Start { .. } if self.started => return,
+            Event::Start { .. } => return self.start(event, out),
+            // A comment: the dialect has no event that says nothing.
+            Event::Ping => return out.extend_from_slice(b": ping\n\n"),
+            Event::Error(error) => return self.fail(error, out),
+            Event::Stop { .. } | Event::ItemEnd { .. } | Event::Usage(_) => {}
+            _ => self.end_items(false, out),
+        }
+        match event {
+            Event::ItemStart { slot, head } => self.item_start(*slot, head, out),
+            Event::PartStart { slot, part, head } => self.part_start(*slot, *part, head, out),
+            Event::Delta { slot, part, delta } => self.delta(*slot, *part, delta, out),
+            Event::ItemEnd { slot, extra } => self.item_end(*slot, extra, out),
+            Event::Stop { choice: 0, stop, extra } => self.stop(stop, extra, out),
+            Event::Usage(_) => self.fold.event(event),
+            Event::End { .. } => self.end(event, out),
+            Event::Native { dialect: OURS, name, json } => self.native(name, json, out),
+            _ => {}
+        }
+    }
+}
