@@ -17,12 +17,14 @@ mod refusal;
 mod scope;
 #[cfg(test)]
 mod testing;
+mod usage;
 
 pub use admission::{
-    Admission, AdmissionCounts, AdmissionSettings, Ask, Settled, Settlement, Ticket, Unpriced,
+    Admission, AdmissionCounts, AdmissionSettings, Ask, Settled, Ticket, Unpriced,
 };
 pub use budget::{Budget, Period, PeriodError, Standing, Window};
 pub use identity::{Group, Key, KeyHash, Principal, Routes, RoutesError, TreeError};
 pub use limits::Limits;
 pub use refusal::{Code, Refusal};
 pub use scope::Scope;
+pub use usage::{Flush, Settlement, Tokens};

@@ -14,7 +14,7 @@ use freehold_types::{Env, Money};
 
 pub use counts::AdmissionCounts;
 pub(crate) use gate::Gate;
-pub use ticket::{Settled, Settlement, Ticket};
+pub use ticket::{Settled, Ticket};
 
 use crate::identity::Principal;
 use crate::limits::Slots;
@@ -53,7 +53,11 @@ pub enum Unpriced {
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a> {
     /// The route, by the name that the client used.
-    pub route: &'a str,
+    pub route: &'a Arc<str>,
+    /// The client's dialect, or the endpoint that passes through.
+    pub dialect: &'a Arc<str>,
+    /// Whether a stream is asked for.
+    pub stream: bool,
     /// The input's tokens, no fewer than it has.
     pub input_tokens_upper: u64,
     /// The most output tokens that the upstream is told it may make.

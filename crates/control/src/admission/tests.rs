@@ -9,7 +9,7 @@ use super::*;
 use crate::budget::{Budget, Period};
 use crate::identity::{Group, Key, KeyHash, Registry, Routes};
 use crate::testing::TestEnv;
-use crate::{Limits, Scope};
+use crate::{Limits, Scope, Settlement, Tokens};
 
 fn money(nanos: i128) -> Money {
     Money::from_nanos(nanos).unwrap()
@@ -74,7 +74,9 @@ impl Desk {
 
     fn admit(&self, tokens: u64, reserve: Option<i128>) -> Result<Ticket, Refusal> {
         let ask = Ask {
-            route: "local",
+            route: &"local".into(),
+            dialect: &"chat".into(),
+            stream: false,
             input_tokens_upper: tokens,
             output_tokens_upper: 0,
             reserve: reserve.map(money),
@@ -101,8 +103,13 @@ fn tenant_scope() -> Scope {
     Scope::Tenant(TenantId::main())
 }
 
+fn used(output: u64, nanos: i128) -> Settlement {
+    let tokens = Tokens { output, ..Tokens::default() };
+    Settlement { tokens, cost: Some(money(nanos)), ..Settlement::default() }
+}
+
 fn cost(nanos: i128) -> Settlement {
-    Settlement { tokens: 0, cost: Some(money(nanos)) }
+    used(0, nanos)
 }
 
 #[test]
@@ -160,10 +167,10 @@ fn settling_turns_reservations_into_what_was_used_everywhere() {
     let of_tenant = desk.budget(tenant_scope(), 1_000);
     let of_key = desk.budget(Scope::Key(TenantId::main(), desk.principal.key().id), 1_000);
     let mut ticket = desk.admit(800, Some(600)).unwrap();
-    ticket.begin();
+    drop(ticket.begin().unwrap());
     assert_eq!(ticket.reserved(), Some(money(600)));
     assert_eq!(desk.standing(of_key), (Money::ZERO, money(600)));
-    let settled = ticket.settle(&Settlement { tokens: 300, cost: Some(money(250)) });
+    let settled = ticket.settle(used(300, 250));
     assert_eq!(settled.excess, None);
     for id in [of_tenant, of_key] {
         assert_eq!(desk.standing(id), (money(250), Money::ZERO));
@@ -181,7 +188,7 @@ fn a_dropped_ticket_costs_nothing_before_an_attempt_and_its_reservation_after() 
     drop(desk.admit(400, Some(300)).unwrap());
     assert_eq!(desk.standing(id), (Money::ZERO, Money::ZERO));
     let mut ticket = desk.admit(400, Some(300)).unwrap();
-    ticket.begin();
+    drop(ticket.begin().unwrap());
     drop(ticket);
     assert_eq!(desk.standing(id), (money(300), Money::ZERO));
     let left = desk.principal.gates()[0].meter().left(desk.env.monotonic());
@@ -196,7 +203,7 @@ fn an_excess_is_posted_and_told() {
     let mut desk = Desk::new();
     let id = desk.budget(tenant_scope(), 100);
     let ticket = desk.admit(1, Some(100)).unwrap();
-    assert_eq!(ticket.settle(&cost(130)).excess, Some(money(30)));
+    assert_eq!(ticket.settle(cost(130)).excess, Some(money(30)));
     assert_eq!(desk.standing(id), (money(130), Money::ZERO));
     assert_eq!(desk.admission.counts().overspent, 1);
     assert_eq!(desk.admit(1, Some(1)).unwrap_err().code, Code::BudgetExhausted);
@@ -214,7 +221,7 @@ fn a_further_attempt_is_reserved_in_every_budget_or_in_none() {
     ticket.extend(money(50)).unwrap();
     assert_eq!(ticket.reserved(), Some(money(150)));
     assert_eq!(desk.standing(of_group), (Money::ZERO, money(150)));
-    assert_eq!(ticket.settle(&cost(120)).excess, None);
+    assert_eq!(ticket.settle(cost(120)).excess, None);
     assert_eq!(desk.standing(of_tenant), (money(120), Money::ZERO));
     desk.nothing_is_held();
 }
@@ -223,7 +230,7 @@ fn a_further_attempt_is_reserved_in_every_budget_or_in_none() {
 fn what_has_no_price_is_served_or_refused_as_the_operator_says() {
     let mut desk = Desk::new();
     let id = desk.budget(tenant_scope(), 100);
-    desk.admit(1, None).unwrap().settle(&Settlement { tokens: 1, cost: Some(money(40)) });
+    let _ = desk.admit(1, None).unwrap().settle(cost(40));
     assert_eq!(desk.standing(id).0, money(40), "a price that turns up is posted");
     desk.admission
         .set(AdmissionSettings { unpriced: Unpriced::Refuse, ..AdmissionSettings::default() });
@@ -270,13 +277,13 @@ fn racing_clients_overspend_by_nothing() {
                             0
                         }
                         1 => {
-                            ticket.begin();
+                            drop(ticket.begin().unwrap());
                             drop(ticket);
                             reserve
                         }
                         _ => {
-                            ticket.begin();
-                            ticket.settle(&cost(i128::from(reserve - round % 7)));
+                            drop(ticket.begin().unwrap());
+                            ticket.settle(cost(i128::from(reserve - round % 7)));
                             reserve - round % 7
                         }
                     };

@@ -8,6 +8,7 @@ use crate::Refusal;
 use crate::admission::Admission;
 use crate::admission::hold::Hold;
 use crate::identity::Principal;
+use crate::usage::{Flush, Settlement};
 
 /// An admitted exchange. It holds a slot, tokens and money at every scope that
 /// it is in until it is settled; one that is dropped gives them back by
@@ -25,21 +26,14 @@ pub struct Ticket {
     begun: bool,
 }
 
-/// What an exchange used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settlement {
-    /// Tokens, input and output, of all attempts.
-    pub tokens: u64,
-    /// What they cost; `None` without a price.
-    pub cost: Option<Money>,
-}
-
 /// A settled exchange.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Settled {
     /// What it cost beyond its reservation: a provider ignored the limit that
     /// it was sent.
     pub excess: Option<Money>,
+    /// Its record; the answer's end is held back until it is done.
+    pub flush: Flush,
 }
 
 impl Ticket {
@@ -71,14 +65,18 @@ impl Ticket {
         self.hold.as_mut().map_or(Ok(()), |hold| hold.extend(env, more))
     }
 
-    /// To be called before the first attempt is sent.
-    pub fn begin(&mut self) {
+    /// To be called before the first attempt is sent, which waits for the
+    /// record.
+    pub fn begin(&mut self) -> Result<Flush, Refusal> {
         self.begun = true;
+        Ok(Flush::none())
     }
 
     /// Ends the exchange with what it used.
     pub fn settle(mut self, settlement: &Settlement) -> Settled {
-        let Some(hold) = self.hold.take() else { return Settled { excess: None } };
+        let Some(hold) = self.hold.take() else {
+            return Settled { excess: None, flush: Flush::none() };
+        };
         let cost = settlement.cost.unwrap_or(Money::ZERO);
         let excess = hold
             .reserved()
@@ -88,8 +86,8 @@ impl Ticket {
             self.admission.counts.overspent();
         }
         self.admission.counts.settled();
-        self.end(hold, settlement.tokens, cost);
-        Settled { excess }
+        self.end(hold, settlement.tokens.total(), cost);
+        Settled { excess, flush: Flush::none() }
     }
 
     fn end(&self, hold: Hold, tokens: u64, cost: Money) {

@@ -4,12 +4,14 @@ mod bearer;
 mod glob;
 mod principal;
 mod registry;
+mod snapshot;
 mod tree;
 
 pub use bearer::KeyHash;
 pub use glob::{Routes, RoutesError};
 pub use principal::{Key, Principal};
 pub(crate) use registry::{Principals, Registry};
+pub(crate) use snapshot::Snapshot;
 pub use tree::{Group, TreeError};
 
 /// The most gates that an exchange passes: its key's, its groups', its

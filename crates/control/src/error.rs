@@ -1,0 +1,75 @@
+//! What can go wrong in managing keys, groups and budgets.
+
+use freehold_types::{BudgetId, DbError, ErrorKind, GroupId, KeyId, TenantId};
+
+use crate::TreeError;
+
+/// A management operation that did not happen, or a start that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store did not take it.
+    #[error("the store did not take the change")]
+    Store(#[from] DbError),
+    /// A group's place in the tree cannot be.
+    #[error("{0}")]
+    Tree(#[from] TreeError),
+    /// No such key.
+    #[error("the tenant `{0}` has no key `{1}`")]
+    NoKey(TenantId, KeyId),
+    /// No such group.
+    #[error("the tenant `{0}` has no group `{1}`")]
+    NoGroup(TenantId, GroupId),
+    /// No such budget.
+    #[error("the tenant `{0}` has no budget `{1}`")]
+    NoBudget(TenantId, BudgetId),
+    /// A group with groups or keys in it cannot go.
+    #[error("the group `{0}` still has keys or groups in it; move or revoke them first")]
+    GroupInUse(GroupId),
+    /// Something given cannot be used.
+    #[error("{what} cannot be used: {why}")]
+    Invalid {
+        /// `the bootstrap key`, `the budget's amount`...
+        what: &'static str,
+        /// Why, and what would be right.
+        why: String,
+    },
+    /// What is stored cannot be right; an operator must look.
+    #[error("the stored {what} cannot be read: {why}")]
+    Damaged {
+        /// What it is of.
+        what: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl Error {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Store(error) => error.kind(),
+            Self::Tree(TreeError::Missing(..))
+            | Self::NoKey(..)
+            | Self::NoGroup(..)
+            | Self::NoBudget(..) => ErrorKind::NotFound,
+            Self::Tree(_) | Self::Invalid { .. } => ErrorKind::Invalid,
+            Self::GroupInUse(_) => ErrorKind::Conflict,
+            Self::Damaged { .. } => ErrorKind::Internal,
+        }
+    }
+
+    /// A stable word for clients.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Store(_) => "store.failed",
+            Self::Tree(TreeError::Missing(..)) | Self::NoGroup(..) => "group.not_found",
+            Self::Tree(TreeError::Cycle(_)) => "group.cycle",
+            Self::Tree(TreeError::TooDeep(_)) => "group.too_deep",
+            Self::NoKey(..) => "key.not_found",
+            Self::NoBudget(..) => "budget.not_found",
+            Self::GroupInUse(_) => "group.in_use",
+            Self::Invalid { .. } => "value.invalid",
+            Self::Damaged { .. } => "store.damaged",
+        }
+    }
+}
