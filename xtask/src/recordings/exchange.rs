@@ -100,7 +100,8 @@ fn body(side: &Tree) -> Result<Option<Vec<u8>>> {
         return Ok(Some(serde_json::to_vec(&parsed.to_json())?));
     }
     let stored = match side.get("body") {
-        Some(tree @ Tree::Map(_)) => match tree.get("string").or_else(|| tree.get("base64_string")) {
+        Some(tree @ Tree::Map(_)) => match tree.get("string").or_else(|| tree.get("base64_string"))
+        {
             Some(inner) => inner,
             None => return Ok(Some(serde_json::to_vec(&tree.to_json())?)),
         },
@@ -184,13 +185,19 @@ mod tests {
 
     #[test]
     fn the_forms_of_cassettes() {
-        let vcr = one("interactions:\n- request:\n    body: '{}'\n    method: POST\n    uri: https://h/v1/x?y=1\n  response:\n    body:\n      string: hi\n    headers:\n      Content-Type:\n      - text/event-stream; charset=utf-8\n    status: {code: 404, message: no}\n");
+        let vcr = one(
+            "interactions:\n- request:\n    body: '{}'\n    method: POST\n    uri: https://h/v1/x?y=1\n  response:\n    body:\n      string: hi\n    headers:\n      Content-Type:\n      - text/event-stream; charset=utf-8\n    status: {code: 404, message: no}\n",
+        );
         assert_eq!((vcr.path(), vcr.status, vcr.is_sse()), ("/v1/x", 404, true));
         assert_eq!((vcr.request.as_deref(), vcr.answer.as_slice()), (Some(&b"{}"[..]), &b"hi"[..]));
-        let parsed = one("interactions:\n- request:\n    parsed_body: {a: 1}\n    uri: https://h\n  response:\n    parsed_body: [1]\n    status: {code: 200}\n");
+        let parsed = one(
+            "interactions:\n- request:\n    parsed_body: {a: 1}\n    uri: https://h\n  response:\n    parsed_body: [1]\n    status: {code: 200}\n",
+        );
         assert_eq!((parsed.path(), parsed.answer.as_slice()), ("/", &b"[1]"[..]));
         assert_eq!(parsed.request.as_deref(), Some(&b"{\"a\":1}"[..]));
-        let go = one("interactions:\n- request: {url: 'http://h/p', method: post, body: ''}\n  response: {code: 201, body: x}\n");
+        let go = one(
+            "interactions:\n- request: {url: 'http://h/p', method: post, body: ''}\n  response: {code: 201, body: x}\n",
+        );
         assert_eq!((go.method.as_str(), go.status, go.request), ("POST", 201, None));
     }
 

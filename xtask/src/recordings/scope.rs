@@ -118,14 +118,18 @@ mod tests {
 
     #[test]
     fn endpoints() {
-        assert_eq!(call("https://h/openai/deployments/d/chat/completions?v=1"), Scope::In(Dialect::Chat));
+        assert_eq!(
+            call("https://h/openai/deployments/d/chat/completions?v=1"),
+            Scope::In(Dialect::Chat)
+        );
         assert_eq!(call("https://h/api/v1/responses"), Scope::In(Dialect::Responses));
         assert_eq!(call("https://h/v1/messages"), Scope::In(Dialect::Messages));
         assert_eq!(call("https://h/v1/messages/count_tokens"), Scope::NotOurs);
         assert_eq!(call("https://h/v1/threads/t/messages"), Scope::NotOurs);
         assert_eq!(call("https://h/v1/completions"), Scope::NotOurs);
         assert_eq!(call("https://h/model/m/converse"), Scope::Later);
-        let get = Exchange { method: "GET".into(), url: "/v1/responses".into(), ..Exchange::default() };
+        let get =
+            Exchange { method: "GET".into(), url: "/v1/responses".into(), ..Exchange::default() };
         assert_eq!(of(&get), Scope::NotOurs);
     }
 

@@ -197,7 +197,8 @@ mod tests {
 
     #[test]
     fn folded_quotes_and_binary() {
-        let tree = read("s: 'event: a\n\n    data: 1\n\n\n    '\nb: !!binary |\n  aGV5\n  bw==\n").unwrap();
+        let tree = read("s: 'event: a\n\n    data: 1\n\n\n    '\nb: !!binary |\n  aGV5\n  bw==\n")
+            .unwrap();
         assert_eq!(tree.get("s").unwrap().as_text(), Some("event: a\ndata: 1\n\n"));
         assert_eq!(tree.get("b"), Some(&Tree::Bytes(b"heyo".to_vec())));
     }

@@ -7,8 +7,8 @@ use super::split::{self, Decoded};
 use super::{Outcome, codec, context, cross, others, parse};
 use crate::recordings::frames::{self, Frame};
 use crate::recordings::json::differences;
-use crate::recordings::wire::{self, Folded};
 use crate::recordings::normal;
+use crate::recordings::wire::{self, Folded};
 
 /// Checks a streamed answer.
 pub(super) fn check(dialect: Dialect, body: &[u8], request: &Request, outcome: &mut Outcome) {
@@ -27,7 +27,13 @@ pub(super) fn check(dialect: Dialect, body: &[u8], request: &Request, outcome: &
 }
 
 /// A stream that ends with an error says it in every dialect.
-fn failed(dialect: Dialect, message: &str, whole: &Decoded, request: &Request, outcome: &mut Outcome) {
+fn failed(
+    dialect: Dialect,
+    message: &str,
+    whole: &Decoded,
+    request: &Request,
+    outcome: &mut Outcome,
+) {
     let mut events = whole.events.clone();
     if let Err(DecodeError::Api(error)) = &whole.end {
         events.push(Event::Error((**error).clone()));
@@ -40,7 +46,10 @@ fn failed(dialect: Dialect, message: &str, whole: &Decoded, request: &Request, o
         let wire = encode(to, &events, request);
         let got = wire::fold(to, &frames::read(&wire)).error;
         if got.as_deref() != Some(message) {
-            outcome.fail(format!("cross.{}.stream.error", to.word()), format!("{message:?} became {got:?}"));
+            outcome.fail(
+                format!("cross.{}.stream.error", to.word()),
+                format!("{message:?} became {got:?}"),
+            );
         }
         outcome.crossed += 1;
     }
@@ -118,7 +127,9 @@ fn fold(
     outcome: &mut Outcome,
 ) -> Option<freehold_llm::model::Answer> {
     let mut fold = Fold::new(dialect);
-    events.iter().for_each(|event| fold.event(event));
+    for event in events {
+        fold.event(event);
+    }
     if !fold.ended() {
         outcome.fail(field, "the events do not end the answer");
     }
