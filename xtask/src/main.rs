@@ -21,6 +21,8 @@ struct Cli {
 enum Task {
     /// Put recorded real traffic through the codecs.
     Recordings(recordings::Args),
+    /// Copy a small representative part of a folder of recordings.
+    TakeRecordings(recordings::take::Args),
 }
 
 /// The repository's folder.
@@ -45,5 +47,6 @@ fn run(cli: &Cli) -> Result<bool> {
     let out = &mut std::io::stdout().lock();
     match &cli.task {
         Task::Recordings(args) => recordings::run(args, out),
+        Task::TakeRecordings(args) => recordings::take::run(args, out).map(|()| true),
     }
 }

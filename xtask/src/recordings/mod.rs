@@ -13,6 +13,7 @@ mod json;
 mod normal;
 mod report;
 mod scope;
+pub(crate) mod take;
 mod wire;
 mod yaml;
 
