@@ -2,11 +2,12 @@
 
 use freehold_llm::model::{Event, Fold, Request};
 use freehold_llm::{DecodeError, Dialect};
+use serde_json::Value;
 
 use super::split::{self, Decoded};
 use super::{Outcome, codec, context, cross, others, parse};
 use crate::recordings::frames::{self, Frame};
-use crate::recordings::json::differences;
+use crate::recordings::json::{Difference, differences};
 use crate::recordings::normal;
 use crate::recordings::wire::{self, Folded};
 
@@ -66,22 +67,12 @@ fn complete(
     if let Err(error) = &whole.end {
         return outcome.fail("stream", error.to_string());
     }
-    let mut wanted = folded.answer.clone();
-    normal::answer(dialect, &mut wanted);
-    normal::streamed(dialect, &mut wanted);
     let Some(answer) = fold(dialect, &whole.events, "stream", outcome) else { return };
-    let model = answer.model.clone();
-    let bytes = codec(dialect).encode_answer(&answer, &context(request, &model, 1));
-    let mut got = parse(&bytes);
-    normal::answer(dialect, &mut got);
-    normal::streamed(dialect, &mut got);
-    outcome.differ("stream", differences(&wanted, &got));
-
+    let bytes = codec(dialect).encode_answer(&answer, &context(request, &answer.model, 1));
+    outcome.differ("stream", normal_differences(dialect, &folded.answer, parse(&bytes)));
     let again = frames::read(&encode(dialect, &whole.events, request));
-    let mut got = wire::fold(dialect, &again).answer;
-    normal::answer(dialect, &mut got);
-    normal::streamed(dialect, &mut got);
-    outcome.differ("restream", differences(&wanted, &got));
+    let refolded = wire::fold(dialect, &again).answer;
+    outcome.differ("restream", normal_differences(dialect, &folded.answer, refolded));
     if dialect == Dialect::Responses {
         let (wanted, got) = (wire::of_deltas(frames), wire::of_deltas(&again));
         outcome.differ("restream.deltas", differences(&wanted, &got));
@@ -89,6 +80,13 @@ fn complete(
     for to in others(dialect) {
         crossed((dialect, to), folded, whole, request, outcome);
     }
+}
+
+fn normal_differences(dialect: Dialect, wanted: &Value, mut got: Value) -> Vec<Difference> {
+    let mut wanted = wanted.clone();
+    normal::answer(dialect, &mut wanted, &mut got);
+    normal::streamed(dialect, &mut wanted, &mut got);
+    differences(&wanted, &got)
 }
 
 fn crossed(
