@@ -1,5 +1,52 @@
-//! Tasks of the house.
+//! Tasks of the house: `cargo xtask --help`.
+
 mod recordings;
-fn main() {
-    recordings::run(std::path::Path::new(&std::env::args().nth(1).unwrap())).unwrap()
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Tasks of the house.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Put recorded real traffic through the codecs.
+    Recordings(recordings::Args),
+    /// Copy a small representative part of a folder of recordings.
+    TakeRecordings(recordings::take::Args),
+}
+
+/// The repository's folder.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned).unwrap_or_default()
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            // Where standard error is gone there is nobody to tell.
+            drop(writeln!(std::io::stderr(), "error: {error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs a task. True if it found nothing wrong.
+fn run(cli: &Cli) -> Result<bool> {
+    let out = &mut std::io::stdout().lock();
+    match &cli.task {
+        Task::Recordings(args) => recordings::run(args, out),
+        Task::TakeRecordings(args) => recordings::take::run(args, out).map(|()| true),
+    }
 }

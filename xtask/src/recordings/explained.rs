@@ -80,7 +80,11 @@ impl Explained {
         let idle = |row: &&Explanation| {
             row.seen.load(Ordering::Relaxed) && !row.used.load(Ordering::Relaxed)
         };
-        self.rows.iter().filter(idle).map(|row| format!("{}\t{}", row.recording, row.field)).collect()
+        self.rows
+            .iter()
+            .filter(idle)
+            .map(|row| format!("{}\t{}", row.recording, row.field))
+            .collect()
     }
 }
 

@@ -157,11 +157,12 @@ impl File {
         let text = String::from_utf8(bytes).context("not UTF-8")?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let format = self.rows.first().map_or("", |row| row.endpoint.as_str());
-        if self.path.ends_with(".chunks.txt") {
+        let ends = |end: &str| self.path.ends_with(end);
+        if ends(".chunks.txt") {
             Ok(vec![exchange::of_chunks(text, format)])
-        } else if self.path.ends_with(".sse") {
+        } else if ends(".sse") {
             Ok(vec![Ok(exchange::of_sse(text, format))])
-        } else if self.path.ends_with(".json") && !text.contains("nteractions\"") {
+        } else if ends(".json") && !text.contains("nteractions\"") {
             Ok(vec![Ok(exchange::of_json(text, format))])
         } else {
             // JSON is YAML, so a cassette in JSON needs no reader of its own.

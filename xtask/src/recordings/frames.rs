@@ -36,7 +36,7 @@ fn frame(block: &str) -> Option<Frame> {
         return None;
     }
     Some(Frame {
-        name: values("event").last().unwrap_or_default().to_owned(),
+        name: values("event").next_back().unwrap_or_default().to_owned(),
         data: data.join("\n"),
     })
 }
@@ -48,13 +48,13 @@ pub(crate) fn write(frames: &[Frame], end: &str, comment: bool, space: bool) -> 
     let mut out = String::new();
     for frame in frames {
         if comment {
-            out.push_str(&format!(": keep-alive{end}{end}"));
+            out.extend([": keep-alive", end, end]);
         }
         if !frame.name.is_empty() {
-            out.push_str(&format!("event{colon}{}{end}", frame.name));
+            out.extend(["event", colon, &frame.name, end]);
         }
         for line in frame.data.split('\n') {
-            out.push_str(&format!("data{colon}{line}{end}"));
+            out.extend(["data", colon, line, end]);
         }
         out.push_str(end);
     }

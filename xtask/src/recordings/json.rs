@@ -65,6 +65,12 @@ pub(crate) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
     value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
+/// A field `index`: 0 where there is none, and never out of hand.
+pub(crate) fn index(value: &Value) -> usize {
+    let at = value.get("index").and_then(Value::as_u64).unwrap_or(0);
+    usize::try_from(at).unwrap_or(usize::MAX).min(1 << 10)
+}
+
 /// A field that is neither absent nor null.
 pub(crate) fn some<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     value.get(name).filter(|v| !v.is_null())
@@ -84,7 +90,8 @@ mod tests {
 
     #[test]
     fn a_difference_names_its_place() {
-        let got = differences(&json!({"c": [{"d": 1}], "x": [1]}), &json!({"c": [{"d": "1"}], "x": []}));
+        let got =
+            differences(&json!({"c": [{"d": 1}], "x": [1]}), &json!({"c": [{"d": "1"}], "x": []}));
         let paths: Vec<_> = got.iter().map(|d| d.path.as_str()).collect();
         assert_eq!(paths, ["c[0].d", "x"]);
         assert_eq!(got[0].detail, "1 became \"1\"");

@@ -1,43 +1,104 @@
-//! Recorded real traffic.
+//! Recorded real traffic, put through the codecs.
+//!
+//! Every exchange of a folder is decoded, encoded and compared; its stream is
+//! split and cut everywhere; and all of it is taken to every other dialect
+//! and judged there by readers that share no code with the codecs.
+
+mod check;
 mod exchange;
+mod explained;
 mod folder;
 mod frames;
+mod json;
+mod normal;
+mod report;
 mod scope;
+pub(crate) mod take;
+mod wire;
 mod yaml;
 
-pub(crate) fn run(root: &std::path::Path) -> anyhow::Result<()> {
-    let mut counts: std::collections::BTreeMap<String, usize> = Default::default();
-    for f in folder::files(root)? {
-        for r in f.load(root) {
-            let k = match &r.exchange {
-                Ok(e) => format!("{:?} {}", scope::of(e), e.is_sse()),
-                Err(e) => format!("unreadable {e:#}"),
-            };
-            if std::env::var("V").is_ok() {
-                if let Ok(e) = &r.exchange {
-                    eprintln!("{}\t{:?}\t{}\t{}", r.name, scope::of(e), e.path(), e.answer.len());
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context as _, Result};
+
+use explained::Explained;
+use folder::{File, Recording};
+use report::{Fate, Report};
+use scope::Scope;
+
+/// What to check.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A folder with `INDEX.tsv` and recordings.
+    folder: PathBuf,
+    /// Only recordings whose path contains this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Write every finding without explanation here, a line each.
+    #[arg(long)]
+    findings: Option<PathBuf>,
+}
+
+/// Checks a folder and prints the report. True if all is well.
+pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<bool> {
+    let explained = Explained::read(&crate::root().join("testdata/explained.tsv"))?;
+    let mut files = folder::files(&args.folder)?;
+    files.retain(|file| file.path.contains(&args.only));
+    let mut checked = check_all(&args.folder, &files);
+    checked.sort_by(|a, b| a.1.cmp(&b.1));
+    let mut report = Report::default();
+    for (provider, name, fate) in checked {
+        report.add(&provider, &name, fate, &explained);
+    }
+    if let Some(path) = &args.findings {
+        std::fs::write(path, report.lines().join("\n"))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(report.write(&explained, out)?)
+}
+
+type Checked = (String, String, Fate);
+
+/// Checks the files on all processors.
+fn check_all(root: &Path, files: &[File]) -> Vec<Checked> {
+    let next = AtomicUsize::new(0);
+    let all = Mutex::new(Vec::new());
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let fates: Vec<Checked> = file.load(root).into_iter().map(fate).collect();
+                    if let Ok(mut all) = all.lock() {
+                        all.extend(fates);
+                    }
                 }
-            }
-            if std::env::var("DUMP").is_ok() {
-                if let Ok(e) = &r.exchange {
-                    println!(
-                        "{}",
-                        serde_json::to_string(&serde_json::json!([
-                            r.name,
-                            e.url,
-                            e.status,
-                            e.request.as_ref().map(|b| String::from_utf8_lossy(b)),
-                            String::from_utf8_lossy(&e.answer)
-                        ]))
-                        .unwrap()
-                    );
-                }
-            }
-            *counts.entry(format!("{} {k}", r.provider)).or_default() += 1;
+            });
         }
-    }
-    for (k, v) in counts {
-        eprintln!("{v}\t{k}");
-    }
-    Ok(())
+    });
+    all.into_inner().unwrap_or_default()
+}
+
+fn fate(recording: Recording) -> Checked {
+    let Recording { provider, name, exchange } = recording;
+    let fate = match &exchange {
+        Err(why) => Fate::Unreadable(format!("{why:#}")),
+        Ok(exchange) => match scope::of(exchange) {
+            Scope::NotOurs => Fate::NotOurs,
+            Scope::Later => Fate::Later,
+            Scope::In(dialect) if !check::is_built(dialect) => Fate::Later,
+            Scope::In(dialect) => {
+                let outcome = check::run(exchange, dialect);
+                Fate::Checked {
+                    stream: outcome.resplit,
+                    crossed: outcome.crossed,
+                    findings: outcome.findings,
+                }
+            }
+        },
+    };
+    (provider, name, fate)
 }

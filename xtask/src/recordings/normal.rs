@@ -1,14 +1,253 @@
 //! The normal form of each dialect: what a codec may write otherwise than it
-//! read. Each rule is one that the codec's module documents.
+//! read. Each rule here is one that the codec's own module states; nothing
+//! else is forgiven.
 
 use freehold_llm::Dialect;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
-/// Brings a request into normal form.
-pub(crate) fn request(_dialect: Dialect, _body: &mut Value) {}
+/// Brings a request, and what it was encoded to, into normal form.
+pub(crate) fn request(dialect: Dialect, wanted: &mut Value, got: &mut Value) {
+    for side in [&mut *wanted, &mut *got] {
+        match dialect {
+            Dialect::Chat => each_object(side, &mut chat_object),
+            Dialect::Responses => {
+                each_object(side, &mut responses_item);
+                if let Some(body) = side.as_object_mut() {
+                    responses_request(body);
+                }
+            }
+            Dialect::Messages => {}
+        }
+    }
+    if dialect == Dialect::Chat {
+        forgive_new_ids(wanted, got);
+    }
+}
 
-/// Brings a complete answer into normal form.
-pub(crate) fn answer(_dialect: Dialect, _body: &mut Value) {}
+/// Brings a complete answer, and what it was encoded to, into normal form.
+pub(crate) fn answer(dialect: Dialect, wanted: &mut Value, got: &mut Value) {
+    for side in [&mut *wanted, &mut *got] {
+        match dialect {
+            Dialect::Chat => {
+                each_object(side, &mut chat_object);
+                chat_answer(side);
+            }
+            Dialect::Responses => {
+                each_object(side, &mut responses_item);
+                whole_number(side, "created_at");
+            }
+            Dialect::Messages => each_object(side, &mut messages_block),
+        }
+    }
+    match dialect {
+        Dialect::Chat => forgive_new_ids(wanted, got),
+        Dialect::Responses => responses_answer(wanted, got),
+        Dialect::Messages => {}
+    }
+}
 
-/// Brings an answer that was folded from a stream further into normal form.
-pub(crate) fn streamed(_dialect: Dialect, _body: &mut Value) {}
+/// Brings an answer that was folded from a stream, and what it was encoded
+/// to, into normal form, beyond [`answer`].
+pub(crate) fn streamed(dialect: Dialect, wanted: &mut Value, got: &mut Value) {
+    if dialect == Dialect::Messages {
+        // An empty text block is left out.
+        for side in [wanted, got] {
+            if let Some(Value::Array(blocks)) = side.get_mut("content") {
+                blocks.retain(|b| b["type"] != "text" || b["text"] != "");
+            }
+        }
+    }
+}
+
+/// Calls `change` on every object of a value.
+fn each_object(value: &mut Value, change: &mut dyn FnMut(&mut Map<String, Value>)) {
+    match value {
+        Value::Object(object) => {
+            change(object);
+            for (_, inner) in object.iter_mut() {
+                each_object(inner, change);
+            }
+        }
+        Value::Array(items) => {
+            for inner in items {
+                each_object(inner, change);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::String(s) => s.is_empty(),
+        Value::Array(a) => a.is_empty(),
+        Value::Object(o) => o.is_empty(),
+        _ => false,
+    }
+}
+
+/// Removes those of the fields that are empty.
+fn drop_empty(object: &mut Map<String, Value>, names: &[&str]) {
+    for name in names {
+        if object.get(*name).is_some_and(is_empty) {
+            object.shift_remove(*name);
+        }
+    }
+}
+
+fn whole_number(body: &mut Value, name: &str) {
+    if let Some(number) = body.get(name).and_then(Value::as_f64) {
+        body[name] = json!(number.trunc());
+    }
+}
+
+fn chat_object(object: &mut Map<String, Value>) {
+    drop_empty(
+        object,
+        &[
+            "tools",
+            "tool_calls",
+            "annotations",
+            "images",
+            "refusal",
+            "reasoning_content",
+            "reasoning",
+            "function_call",
+            "audio",
+            "prompt_tokens_details",
+            "completion_tokens_details",
+        ],
+    );
+    for list in ["tools", "tool_calls"] {
+        for one in object.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            if one.get("type").is_none_or(Value::is_null) && one.get("function").is_some() {
+                one["type"] = json!("function");
+            }
+            if let Some(one) = one.as_object_mut().filter(|_| list == "tool_calls") {
+                // A call is numbered by its place.
+                one.shift_remove("index");
+            }
+        }
+    }
+    if object.get("name").is_some()
+        && let Some(arguments) = object.get_mut("arguments").filter(|a| a.is_object())
+    {
+        *arguments = json!(arguments.to_string());
+    }
+}
+
+fn chat_answer(body: &mut Value) {
+    whole_number(body, "created");
+    if let Some(body) = body.as_object_mut() {
+        body.insert("object".to_owned(), json!("chat.completion"));
+    }
+    let choices = body.get_mut("choices").and_then(Value::as_array_mut);
+    for (place, choice) in choices.into_iter().flatten().enumerate() {
+        choice["index"] = json!(place);
+    }
+}
+
+/// A call without id gets one.
+fn forgive_new_ids(wanted: &Value, got: &mut Value) {
+    match (wanted, got) {
+        (Value::Object(a), Value::Object(b)) => {
+            let none = a.get("id").is_none_or(|id| id.is_null() || is_empty(id));
+            if none && a.get("function").is_some() {
+                match a.get("id") {
+                    Some(id) => b.insert("id".to_owned(), id.clone()),
+                    None => b.shift_remove("id"),
+                };
+            }
+            for (name, inner) in a {
+                if let Some(other) = b.get_mut(name) {
+                    forgive_new_ids(inner, other);
+                }
+            }
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            for (inner, other) in a.iter().zip(b) {
+                forgive_new_ids(inner, other);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Texts get their `annotations` and `logprobs`, reasoning its `summary`; an
+/// empty `content` of reasoning is left out.
+fn responses_item(object: &mut Map<String, Value>) {
+    match object.get("type").and_then(Value::as_str) {
+        Some("output_text") => drop_empty(object, &["annotations", "logprobs"]),
+        Some("reasoning") => drop_empty(object, &["summary", "content"]),
+        _ => {}
+    }
+}
+
+fn responses_request(body: &mut Map<String, Value>) {
+    drop_empty(body, &["text", "reasoning", "include", "tools"]);
+    if body.get("stream") == Some(&json!(false)) {
+        body.shift_remove("stream");
+    }
+    if let Some(Value::Array(include)) = body.get_mut("include") {
+        include.sort_by_key(Value::to_string);
+    }
+}
+
+/// Keys of the strict shape that were absent are added.
+fn responses_answer(wanted: &Value, got: &mut Value) {
+    const STRICT: [&str; 28] = [
+        "background",
+        "billing",
+        "completed_at",
+        "error",
+        "frequency_penalty",
+        "incomplete_details",
+        "instructions",
+        "max_output_tokens",
+        "max_tool_calls",
+        "metadata",
+        "parallel_tool_calls",
+        "presence_penalty",
+        "previous_response_id",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "reasoning",
+        "safety_identifier",
+        "service_tier",
+        "status",
+        "store",
+        "temperature",
+        "text",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "top_p",
+        "truncation",
+        "user",
+    ];
+    forgive_added(wanted, got, &STRICT);
+    for details in ["input_tokens_details", "output_tokens_details"] {
+        let there = wanted.pointer(&format!("/usage/{details}")).unwrap_or(&Value::Null);
+        if let Some(added) = got.pointer_mut(&format!("/usage/{details}")) {
+            forgive_added(there, added, &["cached_tokens", "reasoning_tokens"]);
+        }
+    }
+    if let Some(usage) = got.get_mut("usage").and_then(Value::as_object_mut) {
+        drop_empty(usage, &["input_tokens_details", "output_tokens_details"]);
+    }
+}
+
+/// Takes those of the fields out of `got` that `wanted` does not have.
+fn forgive_added(wanted: &Value, got: &mut Value, names: &[&str]) {
+    let Some(got) = got.as_object_mut() else { return };
+    for name in names.iter().filter(|name| wanted.get(**name).is_none()) {
+        got.shift_remove(*name);
+    }
+}
+
+/// A field of null is the same as an absent one (everywhere, by
+/// [`super::json::differences`]); so are an empty `signature` and empty
+/// `citations`.
+fn messages_block(object: &mut Map<String, Value>) {
+    drop_empty(object, &["signature", "citations"]);
+}

@@ -20,7 +20,11 @@ pub(crate) enum Fate {
     Unreadable(String),
     /// Checked: whether it was a stream, the crossings made, and what was
     /// found.
-    Checked { stream: bool, crossed: usize, findings: Vec<Finding> },
+    Checked {
+        stream: bool,
+        crossed: usize,
+        findings: Vec<Finding>,
+    },
 }
 
 /// The counts of one provider.
@@ -36,6 +40,9 @@ struct Counts {
     explained: usize,
     unexplained: usize,
 }
+
+/// Reads one count.
+type Column = fn(&Counts) -> usize;
 
 /// Findings of one field: how often, and the first few.
 type Groups = BTreeMap<String, (usize, Vec<String>)>;
@@ -92,7 +99,11 @@ impl Report {
     }
 
     /// Writes the findings by field, and the table. True if all is well.
-    pub(crate) fn write(&self, explained: &Explained, out: &mut dyn Write) -> std::io::Result<bool> {
+    pub(crate) fn write(
+        &self,
+        explained: &Explained,
+        out: &mut dyn Write,
+    ) -> std::io::Result<bool> {
         for (field, (count, examples)) in &self.groups {
             writeln!(out, "{count} x {field}")?;
             for example in examples {
@@ -106,7 +117,7 @@ impl Report {
             writeln!(out, "explained without need: {row}")?;
         }
         self.table(out)?;
-        let total = |of: fn(&Counts) -> usize| self.providers.values().map(of).sum::<usize>();
+        let total = |of: Column| self.providers.values().map(of).sum::<usize>();
         let (in_scope, explained) = (total(|c| c.in_scope), total(|c| c.explained));
         let too_many = explained * 100 > in_scope * EXPLAINED_LIMIT_PERCENT;
         if too_many {
@@ -116,7 +127,7 @@ impl Report {
     }
 
     fn table(&self, out: &mut dyn Write) -> std::io::Result<()> {
-        let columns: [(&str, fn(&Counts) -> usize); 9] = [
+        let columns: [(&str, Column); 9] = [
             ("in scope", |c| c.in_scope),
             ("decoded", |c| c.decoded),
             ("re-split", |c| c.resplit),
@@ -168,11 +179,21 @@ mod tests {
     fn an_unexplained_finding_fails_the_run() {
         let explained = Explained::read(std::path::Path::new("/nonexistent")).unwrap();
         let mut report = Report::default();
-        report.add("p", "r#0", Fate::Checked { stream: true, crossed: 2, findings: Vec::new() }, &explained);
+        report.add(
+            "p",
+            "r#0",
+            Fate::Checked { stream: true, crossed: 2, findings: Vec::new() },
+            &explained,
+        );
         report.add("p", "r#1", Fate::Later, &explained);
         assert!(report.write(&explained, &mut Vec::new()).unwrap());
         let finding = Finding { field: "answer.a[3].b".into(), detail: "x".into() };
-        report.add("p", "r#2", Fate::Checked { stream: false, crossed: 2, findings: vec![finding] }, &explained);
+        report.add(
+            "p",
+            "r#2",
+            Fate::Checked { stream: false, crossed: 2, findings: vec![finding] },
+            &explained,
+        );
         let mut out = Vec::new();
         assert!(!report.write(&explained, &mut out).unwrap());
         assert!(String::from_utf8(out).unwrap().contains("1 x answer.a[].b"));

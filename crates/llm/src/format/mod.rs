@@ -1,4 +1,14 @@
 //! One folder per dialect. The only place that names a vendor's JSON field.
 
+use crate::{Codec, Dialect};
+
 pub mod json;
 pub mod responses;
+
+/// The codecs, one a dialect, in the order of [`Dialect::ALL`].
+pub static CODECS: &[&dyn Codec] = &[&responses::Responses];
+
+/// The codec of a dialect.
+pub fn codec(dialect: Dialect) -> &'static dyn Codec {
+    CODECS.iter().copied().find(|c| c.dialect() == dialect).unwrap_or(CODECS[0])
+}

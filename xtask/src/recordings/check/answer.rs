@@ -17,8 +17,7 @@ pub(super) fn check(dialect: Dialect, body: &[u8], request: &Request, outcome: &
         .encode_answer(&answer, &context(request, &answer.model, answer.created.unwrap_or(0)));
     let mut wanted = parse(body);
     let mut got = parse(&again);
-    normal::answer(dialect, &mut wanted);
-    normal::answer(dialect, &mut got);
+    normal::answer(dialect, &mut wanted, &mut got);
     outcome.differ("answer", differences(&wanted, &got));
     cross::answer(dialect, &parse(body), &answer, request, outcome);
 }

@@ -17,7 +17,8 @@ pub(super) fn request(from: Dialect, body: &[u8], request: &Request, outcome: &m
     let asked = wire::asked(from, &parse(body));
     for to in others(from) {
         let field = format!("cross.{}.request", to.word());
-        let encoded = codec(to).encode_request(request, &target(&request.model), &mut Losses::default());
+        let encoded =
+            codec(to).encode_request(request, &target(&request.model), &mut Losses::default());
         let bytes = match encoded {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -100,7 +101,12 @@ pub(super) fn answer_differ(
 mod expected {
     use super::{Answered, Asked, Dialect, Said, Tokens, Value, json};
 
-    pub(super) fn request(from: Dialect, to: Dialect, mut wanted: Asked, mut got: Asked) -> (Value, Value) {
+    pub(super) fn request(
+        from: Dialect,
+        to: Dialect,
+        mut wanted: Asked,
+        mut got: Asked,
+    ) -> (Value, Value) {
         let _ = from;
         // Messages demands a limit; where none was asked for, a default stands.
         if wanted.max_tokens.is_null() {
@@ -124,7 +130,12 @@ mod expected {
         (wanted.to_json(), got.to_json())
     }
 
-    pub(super) fn answer(from: Dialect, to: Dialect, wanted: &Answered, got: &Answered) -> (Value, Value) {
+    pub(super) fn answer(
+        from: Dialect,
+        to: Dialect,
+        wanted: &Answered,
+        got: &Answered,
+    ) -> (Value, Value) {
         let (mut wanted, mut got) = (wanted.clone(), got.clone());
         // Only Chat has alternatives; the others get the first.
         wanted.choices.truncate(1);
@@ -141,11 +152,11 @@ mod expected {
         for side in [wanted, got] {
             // Only Messages tells a stop string from an end.
             if side.stop == "sequence" {
-                side.stop = "end".to_owned();
+                side.stop = "end".into();
             }
             // Responses does not say that it waits for tools; the calls do.
             if side.stop == "end" && !side.calls.is_empty() {
-                side.stop = "tools".to_owned();
+                side.stop = "tools".into();
             }
         }
     }

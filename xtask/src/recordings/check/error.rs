@@ -39,7 +39,10 @@ pub(super) fn check(dialect: Dialect, exchange: &Exchange, body: &Value, outcome
         }
         let back = codec(other).decode_error(error.status, &bytes);
         if back.message != error.message || back.kind != error.kind {
-            let detail = format!("{:?} {} became {:?} {}", error.kind, error.message, back.kind, back.message);
+            let detail = format!(
+                "{:?} {} became {:?} {}",
+                error.kind, error.message, back.kind, back.message
+            );
             outcome.fail(field, detail);
         }
         outcome.crossed += 1;

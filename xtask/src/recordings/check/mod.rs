@@ -76,12 +76,22 @@ fn is_error(body: &Value) -> bool {
     json::some(body, "error").is_some() && answers.iter().all(|a| json::some(body, a).is_none())
 }
 
+/// True once the dialect's codec is built.
+pub(crate) fn is_built(dialect: Dialect) -> bool {
+    find(dialect).is_some()
+}
+
+fn find(dialect: Dialect) -> Option<&'static dyn Codec> {
+    freehold_llm::format::CODECS.iter().copied().find(|codec| codec.dialect() == dialect)
+}
+
+#[expect(clippy::expect_used, reason = "only called for dialects that are built")]
 fn codec(dialect: Dialect) -> &'static dyn Codec {
-    freehold_llm::format::codec(dialect)
+    find(dialect).expect("a dialect that is built")
 }
 
 fn others(dialect: Dialect) -> impl Iterator<Item = Dialect> {
-    Dialect::ALL.into_iter().filter(move |other| *other != dialect)
+    Dialect::ALL.into_iter().filter(move |other| *other != dialect && is_built(*other))
 }
 
 fn target(model: &str) -> RequestTarget<'_> {

@@ -28,8 +28,7 @@ pub(super) fn check(
         Ok(again) => {
             let mut wanted = parse(body);
             let mut got = parse(&again);
-            normal::request(dialect, &mut wanted);
-            normal::request(dialect, &mut got);
+            normal::request(dialect, &mut wanted, &mut got);
             outcome.differ("request", differences(&wanted, &got));
         }
         Err(error) => outcome.fail("request", error.to_string()),

@@ -105,14 +105,20 @@ fn framings(frames: &[Frame]) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// Checks that a stream cut off after any event is an error, not an answer.
-pub(super) fn check_cuts(dialect: Dialect, frames: &[Frame], folded: &Folded, outcome: &mut Outcome) {
+pub(super) fn check_cuts(
+    dialect: Dialect,
+    frames: &[Frame],
+    folded: &Folded,
+    outcome: &mut Outcome,
+) {
     for count in 0..frames.len() {
         let bytes = frames::write(frames.get(..count).unwrap_or_default(), "\n", false, true);
         let got = decode(dialect, [bytes.as_slice()]);
         let ended = got.end.is_ok() && !matches!(got.events.last(), Some(Event::Error(_)));
         let may_end = folded.stopped_at.is_some_and(|at| count > at);
         if ended && !may_end {
-            return outcome.fail("cut", format!("after {count} of {} events it is complete", frames.len()));
+            return outcome
+                .fail("cut", format!("after {count} of {} events it is complete", frames.len()));
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use freehold_llm::model::{Event, Fold, Request};
 use freehold_llm::{DecodeError, Dialect};
+use serde_json::Value;
 
 use super::split::{self, Decoded};
 use super::{Outcome, codec, context, cross, others, parse};
 use crate::recordings::frames::{self, Frame};
-use crate::recordings::json::differences;
-use crate::recordings::wire::{self, Folded};
+use crate::recordings::json::{Difference, differences};
 use crate::recordings::normal;
+use crate::recordings::wire::{self, Folded};
 
 /// Checks a streamed answer.
 pub(super) fn check(dialect: Dialect, body: &[u8], request: &Request, outcome: &mut Outcome) {
@@ -27,7 +28,13 @@ pub(super) fn check(dialect: Dialect, body: &[u8], request: &Request, outcome: &
 }
 
 /// A stream that ends with an error says it in every dialect.
-fn failed(dialect: Dialect, message: &str, whole: &Decoded, request: &Request, outcome: &mut Outcome) {
+fn failed(
+    dialect: Dialect,
+    message: &str,
+    whole: &Decoded,
+    request: &Request,
+    outcome: &mut Outcome,
+) {
     let mut events = whole.events.clone();
     if let Err(DecodeError::Api(error)) = &whole.end {
         events.push(Event::Error((**error).clone()));
@@ -40,7 +47,10 @@ fn failed(dialect: Dialect, message: &str, whole: &Decoded, request: &Request, o
         let wire = encode(to, &events, request);
         let got = wire::fold(to, &frames::read(&wire)).error;
         if got.as_deref() != Some(message) {
-            outcome.fail(format!("cross.{}.stream.error", to.word()), format!("{message:?} became {got:?}"));
+            outcome.fail(
+                format!("cross.{}.stream.error", to.word()),
+                format!("{message:?} became {got:?}"),
+            );
         }
         outcome.crossed += 1;
     }
@@ -57,22 +67,12 @@ fn complete(
     if let Err(error) = &whole.end {
         return outcome.fail("stream", error.to_string());
     }
-    let mut wanted = folded.answer.clone();
-    normal::answer(dialect, &mut wanted);
-    normal::streamed(dialect, &mut wanted);
     let Some(answer) = fold(dialect, &whole.events, "stream", outcome) else { return };
-    let model = answer.model.clone();
-    let bytes = codec(dialect).encode_answer(&answer, &context(request, &model, 1));
-    let mut got = parse(&bytes);
-    normal::answer(dialect, &mut got);
-    normal::streamed(dialect, &mut got);
-    outcome.differ("stream", differences(&wanted, &got));
-
+    let bytes = codec(dialect).encode_answer(&answer, &context(request, &answer.model, 1));
+    outcome.differ("stream", normal_differences(dialect, &folded.answer, parse(&bytes)));
     let again = frames::read(&encode(dialect, &whole.events, request));
-    let mut got = wire::fold(dialect, &again).answer;
-    normal::answer(dialect, &mut got);
-    normal::streamed(dialect, &mut got);
-    outcome.differ("restream", differences(&wanted, &got));
+    let refolded = wire::fold(dialect, &again).answer;
+    outcome.differ("restream", normal_differences(dialect, &folded.answer, refolded));
     if dialect == Dialect::Responses {
         let (wanted, got) = (wire::of_deltas(frames), wire::of_deltas(&again));
         outcome.differ("restream.deltas", differences(&wanted, &got));
@@ -80,6 +80,13 @@ fn complete(
     for to in others(dialect) {
         crossed((dialect, to), folded, whole, request, outcome);
     }
+}
+
+fn normal_differences(dialect: Dialect, wanted: &Value, mut got: Value) -> Vec<Difference> {
+    let mut wanted = wanted.clone();
+    normal::answer(dialect, &mut wanted, &mut got);
+    normal::streamed(dialect, &mut wanted, &mut got);
+    differences(&wanted, &got)
 }
 
 fn crossed(
@@ -118,7 +125,9 @@ fn fold(
     outcome: &mut Outcome,
 ) -> Option<freehold_llm::model::Answer> {
     let mut fold = Fold::new(dialect);
-    events.iter().for_each(|event| fold.event(event));
+    for event in events {
+        fold.event(event);
+    }
     if !fold.ended() {
         outcome.fail(field, "the events do not end the answer");
     }

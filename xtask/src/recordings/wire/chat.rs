@@ -2,9 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Answered, Asked, Folded, Said, Tokens, append, call, picture, push, result, texts, tool};
+use super::{
+    Answered, Asked, Folded, Said, Tokens, append, call, picture, push, push_all, result, texts,
+    tool,
+};
 use crate::recordings::frames::Frame;
-use crate::recordings::json::{list, some, text};
+use crate::recordings::json::{index, list, some, text};
 
 pub(super) fn asked(body: &Value) -> Asked {
     let mut asked = Asked {
@@ -24,9 +27,9 @@ pub(super) fn asked(body: &Value) -> Asked {
     for message in list(body, "messages") {
         let content = message.get("content").unwrap_or(&Value::Null);
         match text(message, "role") {
-            "system" | "developer" => texts(content).iter().for_each(|t| push(&mut asked.system, t)),
+            "system" | "developer" => push_all(&mut asked.system, content),
             "assistant" => {
-                texts(content).iter().for_each(|t| push(&mut asked.assistant, t));
+                push_all(&mut asked.assistant, content);
                 push(&mut asked.assistant, text(message, "refusal"));
                 asked.calls.extend(calls(message));
             }
@@ -51,7 +54,7 @@ pub(super) fn asked(body: &Value) -> Asked {
 
 fn user(content: &Value, into: &mut Vec<String>) {
     let Value::Array(parts) = content else {
-        return texts(content).iter().for_each(|t| push(into, t));
+        return push_all(into, content);
     };
     for part in parts {
         match text(part, "type") {
@@ -61,10 +64,13 @@ fn user(content: &Value, into: &mut Vec<String>) {
             }
             "file" => {
                 let file = part.get("file").unwrap_or(&Value::Null);
-                push(into, &match some(file, "file_data").and_then(Value::as_str) {
-                    Some(data) => picture(data),
-                    None => format!("<{}>", text(file, "file_id")),
-                });
+                push(
+                    into,
+                    &match some(file, "file_data").and_then(Value::as_str) {
+                        Some(data) => picture(data),
+                        None => format!("<{}>", text(file, "file_id")),
+                    },
+                );
             }
             _ => push(into, text(part, "text")),
         }
@@ -165,8 +171,8 @@ pub(super) fn fold(frames: &[Frame]) -> Folded {
             }
         }
         for choice in list(&chunk, "choices") {
-            let at = choice.get("index").and_then(Value::as_u64).unwrap_or(0) as usize;
-            while choices.len() <= at.min(64) {
+            let at = index(choice);
+            while choices.len() <= at {
                 choices.push(json!({"index": choices.len(), "message": {"role": "assistant"}}));
             }
             if let Some(whole) = choices.get_mut(at) {
@@ -244,7 +250,8 @@ fn merge_call(message: &mut Value, piece: &Value) {
     let Some(Value::Array(all)) = message.get_mut("tool_calls") else { return };
     let id = text(piece, "id");
     let index = piece.get("index").and_then(Value::as_u64);
-    let same_id = |call: &Value| id.is_empty() || text(call, "id").is_empty() || text(call, "id") == id;
+    let same_id =
+        |call: &Value| id.is_empty() || text(call, "id").is_empty() || text(call, "id") == id;
     let found = match index {
         Some(index) => all.iter().rposition(|c| c["index"] == json!(index) && same_id(c)),
         None => all.iter().rposition(same_id),

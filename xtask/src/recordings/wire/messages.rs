@@ -2,9 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{Answered, Asked, Folded, Said, Tokens, append, call, inline, push, result, texts, tool};
+use super::{
+    Answered, Asked, Folded, Said, Tokens, append, call, inline, push, push_all, result, texts,
+    tool,
+};
 use crate::recordings::frames::Frame;
-use crate::recordings::json::{list, some, text};
+use crate::recordings::json::{index, list, some, text};
 
 pub(super) fn asked(body: &Value) -> Asked {
     let mut asked = Asked {
@@ -20,12 +23,14 @@ pub(super) fn asked(body: &Value) -> Asked {
         ..Asked::default()
     };
     let system = body.get("system").unwrap_or(&Value::Null);
-    texts(system).iter().for_each(|t| push(&mut asked.system, t));
+    push_all(&mut asked.system, system);
     for message in list(body, "messages") {
         let content = message.get("content").unwrap_or(&Value::Null);
         let role = text(message, "role");
         if let Value::Array(blocks) = content {
-            blocks.iter().for_each(|b| block(role, b, &mut asked));
+            for one in blocks {
+                block(role, one, &mut asked);
+            }
         } else {
             block(role, &json!({"type": "text", "text": content}), &mut asked);
         }
@@ -88,15 +93,14 @@ pub(super) fn answered(body: &Value) -> Answered {
             _ => {}
         }
     }
-    said.stop = match text(body, "stop_reason") {
+    said.stop = String::from(match text(body, "stop_reason") {
         "end_turn" => "end",
         "stop_sequence" => "sequence",
         "max_tokens" | "model_context_window_exceeded" => "length",
         "tool_use" => "tools",
         "pause_turn" => "pause",
         other => other,
-    }
-    .to_owned();
+    });
     Answered { choices: vec![said], usage: some(body, "usage").map(tokens) }
 }
 
@@ -118,11 +122,11 @@ pub(super) fn fold(frames: &[Frame]) -> Folded {
     let mut blocks: Vec<Value> = Vec::new();
     for (n, frame) in frames.iter().enumerate() {
         let event = frame.json();
-        let at = event.get("index").and_then(Value::as_u64).unwrap_or(0) as usize;
+        let at = index(&event);
         match text(&event, "type") {
             "message_start" if answer.is_null() => answer = event["message"].clone(),
             "content_block_start" => {
-                while blocks.len() < at.min(1 << 12) {
+                while blocks.len() < at {
                     blocks.push(Value::Null);
                 }
                 blocks.truncate(at);

@@ -185,6 +185,12 @@ fn push(into: &mut Vec<String>, text: &str) {
     }
 }
 
+fn push_all(into: &mut Vec<String>, content: &Value) {
+    for text in texts(content) {
+        push(into, &text);
+    }
+}
+
 /// Appends a piece of text to a text field.
 fn append(object: &mut Value, name: &str, more: &str) {
     match object.get_mut(name) {

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Answered, Asked, Folded, Said, Tokens, append, call, picture, push, result, texts, tool};
+use super::{
+    Answered, Asked, Folded, Said, Tokens, append, call, picture, push, push_all, result, texts,
+    tool,
+};
 use crate::recordings::frames::Frame;
 use crate::recordings::json::{list, some, text};
 
@@ -42,7 +45,7 @@ fn message(item: &Value, asked: &mut Asked) {
     };
     let content = item.get("content").unwrap_or(&Value::Null);
     let Value::Array(parts) = content else {
-        return texts(content).iter().for_each(|t| push(into, t));
+        return push_all(into, content);
     };
     for part in parts {
         let word = |name: &str| some(part, name).and_then(Value::as_str);
@@ -98,15 +101,14 @@ pub(super) fn answered(body: &Value) -> Answered {
         }
     }
     let why = body.pointer("/incomplete_details/reason").and_then(Value::as_str);
-    said.stop = match (text(body, "status"), why) {
+    said.stop = String::from(match (text(body, "status"), why) {
         ("completed" | "", _) if said.calls.is_empty() => "end",
         ("completed" | "", _) => "tools",
         ("incomplete", Some("max_output_tokens")) => "length",
         ("incomplete", Some("content_filter")) => "refusal",
         (_, Some(why)) => why,
         (status, None) => status,
-    }
-    .to_owned();
+    });
     Answered { choices: vec![said], usage: some(body, "usage").map(tokens) }
 }
 
@@ -166,7 +168,8 @@ pub(crate) fn of_deltas(frames: &[Frame]) -> Value {
             {
                 calls.push((event["output_index"].clone(), event["item"].clone()));
             }
-            kind @ ("response.function_call_arguments.delta" | "response.custom_tool_call_input.delta") => {
+            kind @ ("response.function_call_arguments.delta"
+            | "response.custom_tool_call_input.delta") => {
                 let field = if kind.contains("function") { "arguments" } else { "input" };
                 let index = &event["output_index"];
                 if let Some((_, item)) = calls.iter_mut().find(|(at, _)| at == index) {
