@@ -96,7 +96,7 @@ impl Head {
 
     /// What the hub's stop cannot say again stays with the extras.
     fn keep_odd_status(&mut self) {
-        if let Some(word @ ("queued" | "in_progress")) = self.status.as_deref() {
+        if let Some(word) = self.status.as_deref().filter(|s| status::is_odd(s)) {
             self.rest.insert("status".into(), word.into());
         }
         let more = self.incomplete.as_ref().filter(|d| d.as_object().is_some_and(|d| d.len() > 1));

@@ -48,9 +48,11 @@ pub(super) fn echo(request: &Request) -> Map<String, Value> {
         "tool_choice": choice.unwrap_or_else(|| "auto".into()),
         "tools": request.tools.iter().filter_map(strict_tool).collect::<Vec<_>>(),
         "top_p": number(&request.top_p, 1.0),
-        "user": user,
     });
     let Value::Object(mut echo) = value else { return Map::new() };
+    if let Some(user) = user {
+        echo.insert("user".into(), user.as_str().into());
+    }
     for (name, absent) in REPEATED {
         let given = request.extra.get(OURS, name).cloned();
         echo.insert(name.to_owned(), given.unwrap_or(absent));

@@ -16,6 +16,8 @@ pub(super) struct OpenItem {
     content: Content,
     /// The fields that its head had, without its status.
     head: Map<String, Value>,
+    /// Its summary is another dialect's thinking: see `cross`.
+    shown: bool,
     done: bool,
 }
 
@@ -81,6 +83,7 @@ impl OpenItem {
             }
             ItemBody::ToolResult(_) | ItemBody::Native { .. } => Content::Native,
         };
+        let shown = item.extra.spelt(OURS, "shown").is_some();
         head.extra.fields.shift_remove("status");
         head.extra.spelling.clear();
         let fields = match &head.body {
@@ -91,7 +94,7 @@ impl OpenItem {
             head.extra = Extra::default();
         }
         out.push(Event::ItemStart { slot, head });
-        Self { slot, content, head: fields, done: false }
+        Self { slot, content, head: fields, shown, done: false }
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -215,7 +218,8 @@ impl OpenItem {
         let number = open.number;
         if let Some(more) = more(text, whole, &mut open.given) {
             let more = more.to_owned();
-            let delta = if summary { Delta::Summary(more) } else { Delta::Reasoning(more) };
+            let thought = !summary || self.shown;
+            let delta = if thought { Delta::Reasoning(more) } else { Delta::Summary(more) };
             self.delta(number, delta, out);
         }
     }
@@ -232,7 +236,7 @@ impl OpenItem {
         if self.done {
             return;
         }
-        // Thinking shown as a summary has streamed as one.
+        // Thinking that is shown as a summary has streamed as one.
         let shown = item.extra.spelt(OURS, "shown").is_some();
         let mut late = item.extra.fields;
         match item.body {

@@ -6,8 +6,13 @@ use serde_json::{Value, json};
 use super::OURS;
 use crate::model::{Stop, StopReason};
 
-/// Statuses that are no reason of incompleteness.
-const STATUSES: [&str; 5] = ["completed", "failed", "in_progress", "cancelled", "queued"];
+/// Statuses that are no reason of incompleteness and that a stop can say.
+const STATUSES: [&str; 3] = ["completed", "failed", "cancelled"];
+
+/// True for a status that [`Stop`] cannot say again.
+pub(super) fn is_odd(status: &str) -> bool {
+    status != "incomplete" && !STATUSES.contains(&status)
+}
 
 /// What ended an answer. `calls`: it holds calls of the client's tools.
 /// `None` while it has not ended.
@@ -22,9 +27,9 @@ pub(super) fn decode(status: Option<&str>, details: Option<&Value>, calls: bool)
             None => (StopReason::Other, "incomplete"),
         },
         (Some("failed"), _) => (StopReason::Failed, "failed"),
-        (Some("completed") | None, _) if calls => (StopReason::ToolCalls, "completed"),
-        (Some("completed") | None, _) => (StopReason::End, "completed"),
-        (Some(other), _) => (StopReason::Other, other),
+        (Some("cancelled"), _) => (StopReason::Other, "cancelled"),
+        _ if calls => (StopReason::ToolCalls, "completed"),
+        _ => (StopReason::End, "completed"),
     };
     Some(Stop { reason: stop, native: Some((OURS, word.to_owned())), sequence: None })
 }

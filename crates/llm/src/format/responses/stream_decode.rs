@@ -172,7 +172,7 @@ impl State {
             model: head.model.clone(),
             created: head.created,
             usage: None,
-            extra: Extra::new(OURS, rest),
+            extra: ours(rest),
         });
     }
 
@@ -187,7 +187,7 @@ impl State {
             model: String::new(),
             created: None,
             usage: None,
-            extra: Extra::default(),
+            extra: ours(Map::new()),
         });
     }
 
@@ -385,6 +385,14 @@ impl State {
             open.finish(item, out);
         }
     }
+}
+
+/// Extras of an answer that say whose it is even while there are none: the
+/// encoder keeps the forms of its own dialect.
+fn ours(fields: Map<String, Value>) -> Extra {
+    let mut extra = Extra::new(OURS, fields);
+    extra.spell(OURS, "stream", true);
+    extra
 }
 
 fn error_of(value: Value) -> crate::model::ApiError {

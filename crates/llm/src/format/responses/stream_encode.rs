@@ -137,8 +137,9 @@ impl Encoder {
             ItemBody::ToolResult(_) | ItemBody::Native { .. } => Kind::Native,
         };
         let Some(mut shown) = encode_item(&head, "in_progress") else { return };
-        if let (Kind::Reasoning, Some(shown)) = (kind, shown.as_object_mut()) {
-            // The seal is told with the whole item.
+        if let (Kind::Reasoning, true, Some(shown)) = (kind, self.own, shown.as_object_mut()) {
+            // The seal is told with the whole item. Of another dialect's
+            // thinking the envelope tells at once what its summary is.
             shown.shift_remove("encrypted_content");
         }
         let index = u32::try_from(self.items.len()).unwrap_or(u32::MAX);
@@ -427,11 +428,11 @@ impl Encoder {
         let Some(folded) = self.fold.item(slot) else { return };
         let shown = encode_item(folded, status);
         if let (Kind::Call(kind), ItemBody::ToolCall(call)) = (kind, &folded.body) {
-            let input = call.input.clone();
+            let (name, input) = (call.name.clone(), call.input.clone());
             let wire = Wire { item_id: Some(&id), output_index: Some(index), ..Wire::default() };
             match kind {
                 ToolCallKind::Function => {
-                    let wire = Wire { arguments: Some(&input), ..wire };
+                    let wire = Wire { name: Some(&name), arguments: Some(&input), ..wire };
                     self.send("response.function_call_arguments.done", &wire, out);
                 }
                 ToolCallKind::Custom => {

@@ -20,6 +20,7 @@ pub(super) struct Wire<'a> {
     pub(super) delta: Option<&'a str>,
     pub(super) text: Option<&'a str>,
     pub(super) refusal: Option<&'a str>,
+    pub(super) name: Option<&'a str>,
     pub(super) arguments: Option<&'a str>,
     pub(super) input: Option<&'a str>,
     pub(super) logprobs: Option<&'a [Value]>,
@@ -66,6 +67,7 @@ impl Serialize for Numbered<'_> {
         put(&mut map, "delta", wire.delta)?;
         put(&mut map, "text", wire.text)?;
         put(&mut map, "refusal", wire.refusal)?;
+        put(&mut map, "name", wire.name)?;
         put(&mut map, "arguments", wire.arguments)?;
         put(&mut map, "input", wire.input)?;
         put(&mut map, "logprobs", wire.logprobs)?;
