@@ -282,7 +282,7 @@ fn deltas_that_never_came_are_taken_from_what_is_done() {
         "content_index": 0, "delta": "hel"});
     let item_done =
         json!({"type": "response.output_item.done", "output_index": 0, "item": message});
-    assert_eq!(whole(&[completed.clone()]), expected);
+    assert_eq!(whole(std::slice::from_ref(&completed)), expected);
     assert_eq!(whole(&[item_done.clone(), completed.clone()]), expected);
     assert_eq!(whole(&[delta.clone(), completed.clone()]), expected);
     assert_eq!(whole(&[delta, item_done, completed]), expected);
