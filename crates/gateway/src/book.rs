@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use freehold_control::{Principal, Settlement, Ticket};
+use freehold_control::{Flush, Principal, Settlement, Ticket, Tokens};
 use freehold_llm::format::codec;
 use freehold_llm::model::{ApiError, Request, Usage};
 use freehold_llm::{AnswerContext, Dialect, IdSource, StreamEncoder, estimate};
-use freehold_types::{BoxFuture, Money};
+use freehold_types::{BoxFuture, Money, Rounding};
 
 use crate::Gateway;
 use crate::attempt::Trying;
@@ -29,7 +29,7 @@ pub(crate) struct Opening {
     /// In which errors go back.
     pub(crate) dialect: Dialect,
     /// What was asked for: a dialect's word, or an endpoint's.
-    pub(crate) endpoint: &'static str,
+    pub(crate) endpoint: &'static Arc<str>,
     /// The name that the client asked for.
     pub(crate) model: Box<str>,
     /// The lane that the client asked for.
@@ -75,13 +75,24 @@ impl Book {
         }
     }
 
-    /// Begins an attempt. From here on the exchange may cost something.
+    /// From here on the exchange may cost something. Resolves when its record
+    /// is where the operator wants it before anything is sent.
+    pub(crate) async fn begin(&mut self) -> Result<(), Box<ApiError>> {
+        let Some(ticket) = &mut self.ticket else { return Ok(()) };
+        let begun = match ticket.begin() {
+            Ok(flush) => flush.done().await,
+            Err(refusal) => Err(refusal),
+        };
+        let Err(refusal) = begun else { return Ok(()) };
+        let error = crate::refuse::refusal(&refusal);
+        self.close(error.status, Outcome::Refused, Some(&error));
+        Err(error)
+    }
+
+    /// Begins an attempt.
     pub(crate) fn attempt(&mut self, deployment: &Arc<Deployment>) -> Trying {
         self.attempts += 1;
         self.deployment = Some(Arc::clone(deployment));
-        if let Some(ticket) = &mut self.ticket {
-            ticket.begin();
-        }
         Trying::new(deployment, self.opening.gateway.env.monotonic())
     }
 
@@ -107,7 +118,9 @@ impl Book {
         let usage =
             Usage { input: self.opening.input_estimate, estimated: true, ..Usage::default() };
         let cost = self.opening.gateway.cost(deployment, &self.opening.model, None, &usage);
-        self.lost = self.lost.saturating_add(cost.unwrap_or(Money::ZERO));
+        if let Some((cost, _)) = cost {
+            self.lost = self.lost.saturating_add(cost);
+        }
     }
 
     /// The answer broke off by the provider's fault.
@@ -167,56 +180,70 @@ impl Book {
         self.opening.gateway.env.sleep(duration)
     }
 
-    /// Closes the books.
-    pub(crate) fn finish(mut self, outcome: Outcome, error: Option<&ApiError>) {
-        self.close(outcome, error);
+    /// Closes the books; gives what the end of the answer waits for.
+    pub(crate) fn finish(
+        mut self,
+        status: u16,
+        outcome: Outcome,
+        error: Option<&ApiError>,
+    ) -> Option<Flush> {
+        self.close(status, outcome, error)
     }
 
-    fn close(&mut self, outcome: Outcome, error: Option<&ApiError>) {
-        let Some(ticket) = self.ticket.take() else { return };
-        let exchange = ticket.exchange();
+    fn close(&mut self, status: u16, outcome: Outcome, error: Option<&ApiError>) -> Option<Flush> {
+        let ticket = self.ticket.take()?;
         // The place at the deployment is given back before anything is told.
         self.trying = None;
-        let Opening { gateway, route, principal, .. } = &self.opening;
-        let now = gateway.env.monotonic();
+        let gateway = &self.opening.gateway;
         let usage = self.settled_usage(outcome);
-        let cost = self.deployment.as_deref().and_then(|deployment| {
+        let deployment = self.deployment.as_deref();
+        let cost = deployment.and_then(|deployment| {
             gateway.cost(deployment, &self.opening.model, self.opening.tier.as_deref(), &usage)
         });
-        let cost = match (cost, self.lost) {
-            (cost, Money::ZERO) => cost,
-            (cost, lost) => Some(cost.unwrap_or(Money::ZERO).saturating_add(lost)),
+        let (cost, rounding) = match cost {
+            Some((cost, rounding)) => (Some(cost.saturating_add(self.lost)), rounding),
+            None => ((self.lost != Money::ZERO).then_some(self.lost), Rounding::default()),
         };
-        let tokens = usage.input.saturating_add(usage.output);
-        let settled = ticket.settle(&Settlement { tokens, cost });
-        let metrics = &route.cell.metrics;
-        metrics.in_flight.fetch_sub(1, Ordering::Relaxed);
-        metrics.ended(outcome);
-        metrics.input_tokens.fetch_add(usage.input, Ordering::Relaxed);
-        metrics.output_tokens.fetch_add(usage.output, Ordering::Relaxed);
-        metrics.cached_tokens.fetch_add(usage.cache_read.unwrap_or(0), Ordering::Relaxed);
-        if usage.estimated {
-            metrics.estimated.fetch_add(1, Ordering::Relaxed);
-        }
-        let micros = cost.map_or(0, |c| c.nanos() / 1_000);
-        metrics.cost_micros.fetch_add(u64::try_from(micros).unwrap_or(0), Ordering::Relaxed);
-        let total = now.saturating_sub(self.began);
-        metrics.total.observe(total);
-        if let Some(at) = self.first_byte {
-            metrics.first_byte.observe(at.saturating_sub(self.began));
-        }
-        let deployment = self.deployment.as_deref();
+        let cancelled = outcome == Outcome::Gone;
+        let exchange = ticket.exchange();
+        let settled = ticket.settle(&Settlement {
+            provider: deployment.map(|d| Arc::clone(&d.provider.name)),
+            deployment: deployment.map(|d| Arc::clone(&d.name)),
+            model: deployment.map(|d| match d.model.contains('*') {
+                true => Arc::from(&*self.opening.model),
+                false => Arc::clone(&d.model),
+            }),
+            status,
+            error: match error {
+                Some(error) => Some(error.kind.word().into()),
+                None => cancelled.then(|| "cancelled".into()),
+            },
+            attempts: self.attempts,
+            tokens: Tokens {
+                input: usage.input,
+                cache_read: usage.cache_read.unwrap_or(0),
+                cache_write: usage.cache_write.unwrap_or(0),
+                cache_write_long: usage.cache_write_long.unwrap_or(0),
+                output: usage.output,
+                reasoning: usage.reasoning.unwrap_or(0),
+            },
+            cost,
+            rounding,
+            estimated: usage.estimated,
+        });
+        let total = self.count(outcome, &usage, cost);
         tracing::info!(
             target: "freehold::exchange",
             request_id = %self.opening.request_id,
             exchange = %exchange,
-            tenant = principal.tenant().as_str(),
-            key = principal.key().name.as_str(),
-            endpoint = self.opening.endpoint,
-            route = %route.name,
-            provider = deployment.map_or("", |d| &d.provider.name),
+            tenant = self.opening.principal.tenant().as_str(),
+            key = self.opening.principal.key().name.as_str(),
+            endpoint = &**self.opening.endpoint,
+            route = %self.opening.route.name,
+            deployment = deployment.map_or("", |d| &d.name),
             model = %self.opening.model,
             stream = self.opening.stream,
+            status,
             outcome = outcome.word(),
             code = error.and_then(|e| e.code.as_deref()).unwrap_or(""),
             attempts = self.attempts,
@@ -229,6 +256,28 @@ impl Book {
             ms = u64::try_from(total.as_millis()).unwrap_or(u64::MAX),
             "exchange"
         );
+        Some(settled.flush)
+    }
+
+    /// Counts the exchange; gives how long it took.
+    fn count(&self, outcome: Outcome, usage: &Usage, cost: Option<Money>) -> Duration {
+        let metrics = &self.opening.route.cell.metrics;
+        metrics.in_flight.fetch_sub(1, Ordering::Relaxed);
+        metrics.ended(outcome);
+        metrics.input_tokens.fetch_add(usage.input, Ordering::Relaxed);
+        metrics.output_tokens.fetch_add(usage.output, Ordering::Relaxed);
+        metrics.cached_tokens.fetch_add(usage.cache_read.unwrap_or(0), Ordering::Relaxed);
+        if usage.estimated {
+            metrics.estimated.fetch_add(1, Ordering::Relaxed);
+        }
+        let micros = cost.map_or(0, |c| c.nanos() / 1_000);
+        metrics.cost_micros.fetch_add(u64::try_from(micros).unwrap_or(0), Ordering::Relaxed);
+        let total = self.opening.gateway.env.monotonic().saturating_sub(self.began);
+        metrics.total.observe(total);
+        if let Some(at) = self.first_byte {
+            metrics.first_byte.observe(at.saturating_sub(self.began));
+        }
+        total
     }
 
     /// What to settle: what was told or estimated; nothing where no attempt
@@ -249,6 +298,7 @@ impl Book {
 
 impl Drop for Book {
     fn drop(&mut self) {
-        self.close(Outcome::Gone, None);
+        // 499, as others log a client that closed its request.
+        drop(self.close(499, Outcome::Gone, None));
     }
 }

@@ -1,6 +1,6 @@
 //! What the server hands in and gets back.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use freehold_control::Principal;
@@ -40,13 +40,20 @@ impl Endpoint {
     }
 
     /// A word for logs and the books.
-    pub fn word(&self) -> &'static str {
+    pub fn word(&self) -> &'static Arc<str> {
+        static WORDS: LazyLock<[Arc<str>; 7]> = LazyLock::new(|| {
+            ["chat", "responses", "messages", "count_tokens", "completions", "embeddings", "other"]
+                .map(Arc::from)
+        });
+        let [chat, responses, messages, count_tokens, completions, embeddings, other] = &*WORDS;
         match self {
-            Self::Model(dialect) => dialect.word(),
-            Self::CountTokens => "count_tokens",
-            Self::Completions => "completions",
-            Self::Embeddings => "embeddings",
-            Self::Other { .. } => "other",
+            Self::Model(Dialect::Chat) => chat,
+            Self::Model(Dialect::Responses) => responses,
+            Self::Model(Dialect::Messages) => messages,
+            Self::CountTokens => count_tokens,
+            Self::Completions => completions,
+            Self::Embeddings => embeddings,
+            Self::Other { .. } => other,
         }
     }
 }

@@ -1,7 +1,6 @@
 //! One exchange from the client's bytes to the client's answer.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use freehold_control::{Ask, Code, Principal};
@@ -84,6 +83,8 @@ impl Gateway {
         let tier = scan.service_tier.as_ref().and_then(|f| f.value.as_deref());
         let ask = Ask {
             route: &asked.route.name,
+            dialect: asked.call.endpoint.word(),
+            stream: asked.stream,
             input_tokens_upper: input,
             output_tokens_upper: output,
             reserve: self.reserve(candidates, input, output),
@@ -94,7 +95,7 @@ impl Gateway {
             request_id: Arc::clone(&asked.call.request_id),
             principal: Arc::clone(&asked.call.principal),
             dialect: asked.dialect,
-            endpoint: asked.dialect.word(),
+            endpoint: asked.call.endpoint.word(),
             model: asked.model.into(),
             tier: tier.map(Into::into),
             stream: asked.stream,
@@ -129,6 +130,7 @@ impl Gateway {
         candidates: &[Arc<Deployment>],
         mut book: Book,
     ) -> Result<Reply, Box<ApiError>> {
+        book.begin().await?;
         let route = &asked.route;
         route.first_attempt();
         let order = self.order(asked, candidates);
@@ -309,7 +311,8 @@ impl Gateway {
             Content::Whole { dialect, body } if dialect == asked.dialect && !stream => {
                 let usage = scan::answer_usage(dialect, &body);
                 book.whole(usage, &body);
-                book.finish(Outcome::Ok, None);
+                book.answers(&trying);
+                finish(book).await;
                 Ok(Reply { status: ok, headers, body: ReplyBody::Full(body) })
             }
             Content::Whole { dialect, body } => {
@@ -323,13 +326,15 @@ impl Gateway {
                     }
                 };
                 book.whole(answer.usage.clone(), &body);
-                self.whole(asked, &answer, book, headers)
+                book.answers(&trying);
+                self.whole(asked, &answer, book, headers).await
             }
             Content::Events { first, rest } => {
                 match fold_engine(asked.dialect, first, rest).await {
                     Ok(answer) => {
                         book.whole(answer.usage.clone(), &Bytes::new());
-                        self.whole(asked, &answer, book, headers)
+                        book.answers(&trying);
+                        self.whole(asked, &answer, book, headers).await
                     }
                     Err(error) => {
                         let failed = Failed { fault: Fault::Server, error, raw: None, wait: None };
@@ -342,11 +347,11 @@ impl Gateway {
     }
 
     /// A whole answer from the hub, as the client asked for it.
-    fn whole(
+    async fn whole(
         &self,
         asked: &Asked<'_>,
         answer: &freehold_llm::model::Answer,
-        mut book: Book,
+        book: Book,
         mut headers: HeaderMap,
     ) -> Result<Reply, (Failed, Book)> {
         let request = match asked.request() {
@@ -367,7 +372,7 @@ impl Gateway {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             codec(asked.dialect).encode_answer(answer, &context).into()
         };
-        book.finish(Outcome::Ok, None);
+        finish(book).await;
         Ok(Reply { status: StatusCode::OK, headers, body: ReplyBody::Full(body) })
     }
 
@@ -394,7 +399,7 @@ impl Gateway {
     }
 
     /// No deployment answered: the last failure is the client's to hear.
-    fn failed(&self, asked: &Asked<'_>, last: Option<Failed>, mut book: Book) -> Reply {
+    fn failed(&self, asked: &Asked<'_>, last: Option<Failed>, book: Book) -> Reply {
         let request_id = &asked.call.request_id;
         let Some(failed) = last else {
             let mut error = ApiError::new(
@@ -406,7 +411,7 @@ impl Gateway {
                 ),
             );
             error.retry_after_ms = Some(1_000);
-            book.finish(Outcome::UpstreamError, Some(&error));
+            book.finish(error.status, Outcome::UpstreamError, Some(&error));
             return refuse::reply(asked.dialect, &error, request_id);
         };
         let outcome = if failed.fault == Fault::Client {
@@ -415,7 +420,8 @@ impl Gateway {
             Outcome::UpstreamError
         };
         let error = refuse::upstream(&failed);
-        book.finish(outcome, Some(&error));
+        let status = failed.raw.as_ref().map_or(error.status, |(status, ..)| status.as_u16());
+        book.finish(status, outcome, Some(&error));
         if let Some((status, upstream, body)) = failed.raw {
             let mut headers = HeaderMap::new();
             copy_headers(&upstream, &mut headers);
@@ -453,6 +459,15 @@ impl Gateway {
             })
             .collect();
         order(asked.route.strategy, &seen, affinity(asked), self.chance())
+    }
+}
+
+/// Closes the books of a whole answer, which waits until they are durable
+/// where that is asked for. A record that cannot be kept is counted and logged
+/// by its writer; the answer is there and paid for, so it goes out.
+pub(crate) async fn finish(book: Book) {
+    if let Some(flush) = book.finish(200, Outcome::Ok, None) {
+        flush.done().await.ok();
     }
 }
 

@@ -1,7 +1,7 @@
 //! What an exchange may cost, and what it did.
 
 use freehold_llm::model::Usage;
-use freehold_types::{CostSum, Money, Rate};
+use freehold_types::{CostSum, Money, Rate, Rounding};
 
 use crate::Gateway;
 use crate::options::PriceOptions;
@@ -23,16 +23,17 @@ fn sum(price: &PriceOptions, usage: &Usage) -> CostSum {
 }
 
 impl Gateway {
-    /// What usage costs at a deployment; `None` without a price.
+    /// What usage costs at a deployment, and what rounding did to it; `None`
+    /// without a price.
     pub(crate) fn cost(
         &self,
         deployment: &Deployment,
         _model: &str,
         _tier: Option<&str>,
         usage: &Usage,
-    ) -> Option<Money> {
+    ) -> Option<(Money, Rounding)> {
         let price = deployment.price.as_ref()?;
-        Some(sum(price, usage).total().0)
+        Some(sum(price, usage).total())
     }
 
     /// The most a request may cost at any of its deployments; `None` if none

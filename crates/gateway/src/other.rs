@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::attempt::{Failed, Trying, collect};
 use crate::book::{Book, Opening};
 use crate::call::{Call, Endpoint, Reply, ReplyBody};
-use crate::exchange::{copy_headers, unknown_model};
+use crate::exchange::{copy_headers, finish, unknown_model};
 use crate::metrics::Outcome;
 use crate::options::{Capability, Pattern};
 use crate::plan::{Deployment, Provider, Route};
@@ -55,13 +55,15 @@ impl Gateway {
         let name = if deployment.model.contains('*') {
             Pattern::fill(&deployment.model, star)
         } else {
-            deployment.model.clone()
+            deployment.model.to_string()
         };
         let text = (scan.body_bytes - scan.media_bytes) as u64;
         let stream = scan.stream.as_ref().and_then(|f| f.value) == Some(true);
         let input = estimate::upper_bound_tokens(text, scan.media_count as u64);
         let ask = Ask {
             route: &route.name,
+            dialect: call.endpoint.word(),
+            stream,
             input_tokens_upper: input,
             output_tokens_upper: output,
             reserve: self.reserve(std::slice::from_ref(&deployment), input, output),
@@ -143,11 +145,11 @@ impl Gateway {
             book.usage(Usage::default());
             return match tokens {
                 Ok(tokens) => {
-                    book.finish(Outcome::Ok, None);
+                    finish(book).await;
                     Ok(counted(tokens, false))
                 }
                 Err(error) => {
-                    book.finish(Outcome::UpstreamError, Some(&error));
+                    book.finish(error.status, Outcome::UpstreamError, Some(&error));
                     Err(error)
                 }
             };
@@ -184,19 +186,20 @@ impl Gateway {
         let texts = asked.texts()?;
         let engine = Arc::clone(self.local_engine()?);
         let Opened { deployment, model, mut book } = opened;
+        book.begin().await?;
         let mut trying = book.attempt(&deployment);
         match engine.embed(&model, texts).await {
             Ok(embedded) => {
                 trying.answered(self.env.monotonic());
                 book.answers(&trying);
                 book.usage(Usage { input: embedded.tokens, ..Usage::default() });
-                book.finish(Outcome::Ok, None);
+                finish(book).await;
                 let base64 = asked.encoding_format.as_deref() == Some("base64");
                 Ok(json_reply(&embeddings_answer(&embedded, base64)))
             }
             Err(error) => {
                 trying.failed(self.env.monotonic(), Fault::Client, None);
-                book.finish(Outcome::ClientError, Some(&error));
+                book.finish(error.status, Outcome::ClientError, Some(&error));
                 Err(error)
             }
         }
@@ -254,6 +257,7 @@ impl Gateway {
             target: Target::Configured,
             pool: Some(Arc::clone(&provider.name)),
         };
+        book.begin().await?;
         let trying = book.attempt(&deployment);
         self.pass_answer(call, request, (book, trying), stream.then_some(cut_usage)).await
     }
@@ -272,7 +276,7 @@ impl Gateway {
             Err(error) => {
                 let failed = Failed::transport(&error);
                 trying.failed(self.env.monotonic(), failed.fault, None);
-                book.finish(Outcome::UpstreamError, Some(&failed.error));
+                book.finish(failed.error.status, Outcome::UpstreamError, Some(&failed.error));
                 return Err(failed.error);
             }
         };
@@ -288,12 +292,12 @@ impl Gateway {
                     .decode_error(response.status.as_u16(), &body);
                 let failed = Failed { fault, error: Box::new(error), raw: None, wait: None };
                 let error = refuse::upstream(&failed);
-                book.finish(Outcome::UpstreamError, Some(&error));
+                book.finish(error.status, Outcome::UpstreamError, Some(&error));
                 return Err(Box::new(error));
             }
             let outcome =
                 if fault == Fault::Client { Outcome::ClientError } else { Outcome::UpstreamError };
-            book.finish(outcome, None);
+            book.finish(response.status.as_u16(), outcome, None);
             return Ok(Reply { status: response.status, headers, body: ReplyBody::Full(body) });
         }
         trying.answered(now);
@@ -318,12 +322,12 @@ impl Gateway {
                 let counting = call.endpoint == Endpoint::CountTokens;
                 let usage = scan::answer_usage(Dialect::Chat, &body).filter(|_| !counting);
                 book.usage(usage.unwrap_or_default());
-                book.finish(Outcome::Ok, None);
+                finish(book).await;
                 Ok(Reply { status: response.status, headers, body: ReplyBody::Full(body) })
             }
             Err(failed) => {
                 trying.failed(self.env.monotonic(), failed.fault, None);
-                book.finish(Outcome::UpstreamError, Some(&failed.error));
+                book.finish(failed.error.status, Outcome::UpstreamError, Some(&failed.error));
                 Err(failed.error)
             }
         }
@@ -356,6 +360,8 @@ impl Gateway {
             .ok_or_else(|| invalid("not_an_endpoint", "the route leads nowhere"))?;
         let ask = Ask {
             route: &route.name,
+            dialect: call.endpoint.word(),
+            stream: false,
             input_tokens_upper: 0,
             output_tokens_upper: 0,
             reserve: None,
@@ -389,6 +395,7 @@ impl Gateway {
             target: Target::Configured,
             pool: Some(Arc::clone(&provider.name)),
         };
+        book.begin().await?;
         let trying = book.attempt(&deployment);
         self.pass_answer(call, request, (book, trying), None).await
     }

@@ -111,7 +111,9 @@ pub struct Deployment {
     /// Where.
     pub provider: Arc<Provider>,
     /// The name there; may hold a `*` for what the route's star stood for.
-    pub model: String,
+    pub model: Arc<str>,
+    /// `PROVIDER/MODEL`.
+    pub name: Arc<str>,
     /// The dialect that is set for it.
     pub dialect: Option<Dialect>,
     /// Its share.
@@ -128,7 +130,7 @@ pub struct Deployment {
     pub price: Option<PriceOptions>,
     /// State that outlives a reload.
     pub cell: Arc<DeploymentCell>,
-    /// `PROVIDER/MODEL` for logs and headers.
+    /// The name as a header shows it.
     pub label: HeaderValue,
 }
 

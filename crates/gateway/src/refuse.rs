@@ -56,11 +56,8 @@ pub(crate) fn strict(losses: &Losses, from: Dialect, to: Dialect) -> Box<ApiErro
 
 /// A refusal by control.
 pub fn refusal(refusal: &Refusal) -> Box<ApiError> {
-    let mut error =
-        ApiError::new(refusal.code.kind(), refusal.code.word(), refusal.message.clone());
+    let mut error = ApiError::new(refusal.kind, refusal.code.word(), refusal.message.clone());
     error.retry_after_ms = refusal.retry_after_ms;
-    error.kind = refusal.kind;
-    error.status = refusal.kind.status();
     Box::new(error)
 }
 

@@ -1,8 +1,6 @@
 //! A streamed answer on its way to the client.
 
-use std::convert::Infallible;
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,7 +10,7 @@ use freehold_llm::format::codec;
 use freehold_llm::model::{ApiError, Delta, Event, Fold, Usage};
 use freehold_llm::scan::{self, UsageTap};
 use freehold_llm::{Dialect, StreamDecoder, StreamEncoder, estimate};
-use freehold_types::{BoxBody, BoxFuture, ErrorKind};
+use freehold_types::{BodyError, BoxBody, BoxFuture, ErrorKind};
 use http_body::{Body, Frame};
 
 use crate::attempt::Failed;
@@ -25,7 +23,8 @@ use crate::retry::Fault;
 const PING_EVERY: Duration = Duration::from_secs(15);
 
 /// A streamed answer. It ends as its dialect ends a stream, or with the
-/// dialect's error event; never with silence. Dropping it cancels the
+/// dialect's error event; never with silence. Its own error is for bodies of
+/// no dialect only. Dropping it cancels the
 /// upstream and settles the exchange.
 pub struct Relay {
     first: Option<Bytes>,
@@ -34,6 +33,11 @@ pub struct Relay {
     done: bool,
     out: Vec<u8>,
     ping: Option<Ping>,
+    /// The books being made durable; the stream's end waits for them.
+    closing: Option<BoxFuture<'static, ()>>,
+    /// A body of no dialect broke off: the connection must break too, as
+    /// there is no other way to tell.
+    torn: Option<BodyError>,
 }
 
 enum Source {
@@ -117,7 +121,16 @@ impl Relay {
     }
 
     fn new(book: Book, first: Option<Bytes>, source: Source) -> Self {
-        Self { first, source, book: Some(book), done: false, out: Vec::new(), ping: None }
+        Self {
+            first,
+            source,
+            book: Some(book),
+            done: false,
+            out: Vec::new(),
+            ping: None,
+            closing: None,
+            torn: None,
+        }
     }
 
     /// The stream has ended well.
@@ -126,7 +139,11 @@ impl Relay {
         let Some(mut book) = self.book.take() else { return };
         let usage = self.source.usage(&book);
         book.usage(usage);
-        book.finish(Outcome::Ok, None);
+        if let Some(flush) = book.finish(200, Outcome::Ok, None) {
+            self.closing = Some(Box::pin(async move {
+                flush.done().await.ok();
+            }));
+        }
     }
 
     /// The stream has failed: the client hears it in its dialect.
@@ -143,12 +160,14 @@ impl Relay {
             Source::Cross { encoder, .. } | Source::Engine { encoder, .. } => {
                 encoder.event(&Event::Error((*failed.error).clone()), &mut out);
             }
-            Source::Opaque { .. } => {}
+            Source::Opaque { .. } => {
+                self.torn = Some(BodyError::Broken(failed.error.message.clone()));
+            }
         }
         let usage = self.source.usage(&book);
         book.usage(usage);
         book.broke(failed.fault);
-        book.finish(Outcome::Broken, Some(&failed.error));
+        book.finish(200, Outcome::Broken, Some(&failed.error));
         (!out.is_empty()).then(|| out.into())
     }
 
@@ -223,7 +242,7 @@ impl Relay {
                             book.broke(Fault::Server);
                             let error =
                                 ApiError::new(ErrorKind::Upstream, "upstream_error", message);
-                            book.finish(Outcome::Broken, Some(&error));
+                            book.finish(200, Outcome::Broken, Some(&error));
                         }
                         return rest;
                     }
@@ -295,12 +314,12 @@ fn join(a: Option<Bytes>, b: Option<Bytes>) -> Option<Bytes> {
 
 impl Body for Relay {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = BodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         if let Some(out) = this.flush() {
             return Poll::Ready(Some(Ok(Frame::data(out))));
@@ -328,7 +347,16 @@ impl Body for Relay {
                 return Poll::Ready(Some(Ok(Frame::data(out))));
             }
         }
-        Poll::Ready(None)
+        if let Some(closing) = &mut this.closing {
+            if closing.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            this.closing = None;
+        }
+        match this.torn.take() {
+            Some(error) => Poll::Ready(Some(Err(error))),
+            None => Poll::Ready(None),
+        }
     }
 }
 
@@ -349,7 +377,7 @@ impl Drop for Relay {
         if let Some(mut book) = self.book.take() {
             let usage = self.source.usage(&book);
             book.usage(usage);
-            book.finish(Outcome::Gone, None);
+            book.finish(499, Outcome::Gone, None);
         }
     }
 }

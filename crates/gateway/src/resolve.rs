@@ -285,7 +285,8 @@ fn deployment(
     let printable = label.replace(|c: char| !c.is_ascii_graphic(), "?");
     Deployment {
         provider: Arc::clone(provider),
-        model: written.model.clone(),
+        model: written.model.as_str().into(),
+        name: label.as_str().into(),
         dialect: written.dialect,
         weight: written.weight,
         context: written.context,

@@ -96,7 +96,7 @@ impl<'a> Asked<'a> {
         if deployment.model.contains('*') {
             crate::options::Pattern::fill(&deployment.model, self.star).into()
         } else {
-            deployment.model.as_str().into()
+            Cow::Borrowed(&*deployment.model)
         }
     }
 

@@ -89,6 +89,12 @@ impl Principal {
         Err(Refusal::new(Code::AdminRequired, message))
     }
 
+    /// Whether anything is set aside for its exchanges, money or tokens, so
+    /// that their output needs a limit.
+    pub fn reserves(&self) -> bool {
+        self.gates.iter().any(|gate| gate.meter().limits_tokens() || !gate.accounts().is_empty())
+    }
+
     pub(crate) fn gates(&self) -> &[Arc<Gate>] {
         &self.gates
     }

@@ -61,6 +61,11 @@ impl Meter {
         self.concurrency.store(limits.concurrency.unwrap_or(NO_COUNT), Ordering::Relaxed);
     }
 
+    /// Whether tokens are limited here.
+    pub(crate) fn limits_tokens(&self) -> bool {
+        self.tokens_per_minute.load(Ordering::Relaxed) != NO_RATE
+    }
+
     /// Exchanges of this scope in flight.
     pub(crate) fn in_flight(&self) -> u32 {
         self.slots.taken()
