@@ -1,0 +1,171 @@
+//! The dialects' own endpoints: OpenAI's under `/v1`, Anthropic's beside them.
+//!
+//! A request is authenticated, its body read within its limits, and handed to
+//! the gateway as a [`Call`]; the gateway's reply goes back as it is.
+
+mod credential;
+mod endpoint;
+mod models;
+mod reply;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use freehold_control::{Control, Principal};
+use freehold_gateway::call::Call;
+use freehold_gateway::{Gateway, refuse};
+use freehold_llm::Dialect;
+use freehold_llm::model::ApiError;
+use freehold_types::ErrorKind;
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+
+use crate::edge::{From, Surface};
+use crate::http::body::{self, BodyBudget, BodyLimits};
+use endpoint::Found;
+pub use reply::ReplyBody;
+
+/// Asks that nothing be lost on the way to another dialect.
+const STRICT: &str = "x-freehold-strict";
+
+/// The limits of request bodies, as they are now.
+pub trait Limits: Send + Sync + 'static {
+    /// The limits in force.
+    fn body(&self) -> BodyLimits;
+}
+
+/// Answers in the clients' dialects.
+pub struct Dialects<L> {
+    shared: Arc<Shared<L>>,
+}
+
+struct Shared<L> {
+    gateway: Arc<Gateway>,
+    control: Arc<Control>,
+    limits: L,
+    budget: BodyBudget,
+}
+
+impl<L> Clone for Dialects<L> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<L: Limits> Dialects<L> {
+    /// The surface over a gateway.
+    pub fn new(gateway: Arc<Gateway>, control: Arc<Control>, limits: L, budget: BodyBudget) -> Self {
+        Self { shared: Arc::new(Shared { gateway, control, limits, budget }) }
+    }
+}
+
+impl<L: Limits> Surface for Dialects<L> {
+    type Body = ReplyBody;
+
+    async fn answer<B>(self, request: Request<B>, from: From) -> Response<ReplyBody>
+    where
+        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B::Error: std::fmt::Display + Send,
+    {
+        let (head, body) = request.into_parts();
+        let found = endpoint::find(&head);
+        match self.shared.answer(&head, body, &found, &from).await {
+            Ok(response) => response,
+            Err(error) => {
+                let reply = refuse::reply(found.dialect(), &error, &from.request_id);
+                reply::response(reply)
+            }
+        }
+    }
+}
+
+impl<L: Limits> Shared<L> {
+    async fn answer<B>(
+        &self,
+        head: &Parts,
+        body: B,
+        found: &Found,
+        from: &From,
+    ) -> Result<Response<ReplyBody>, Box<ApiError>>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: std::fmt::Display,
+    {
+        let principal = self.authenticate(head)?;
+        let endpoint = match found {
+            Found::Endpoint(endpoint) => endpoint.clone(),
+            Found::Models => return Ok(models::list(&self.gateway, &principal, head)),
+            Found::Model(id) => return models::get(&self.gateway, &principal, head, id),
+            Found::WrongMethod(_) => return Err(wrong_method(head)),
+            Found::Nothing => return Err(unknown_path(head)),
+        };
+        let mut share = self.budget.share();
+        let body = body::read(body, self.limits.body(), &mut share).await.map_err(|error| {
+            let mut refused = ApiError::new(error.kind(), body_code(error.kind()), error.to_string());
+            if error.kind() == ErrorKind::Unavailable {
+                refused.retry_after_ms = Some(1_000);
+            }
+            Box::new(refused)
+        })?;
+        let strict = head.headers.get(STRICT).is_some_and(|v| v != "false" && v != "0");
+        let call = Call {
+            endpoint,
+            headers: head.headers.clone(),
+            body,
+            principal,
+            request_id: Arc::clone(&from.request_id),
+            strict,
+        };
+        let reply = self.gateway.exchange(call).await;
+        // The body's memory is free again once the answer begins.
+        drop(share);
+        Ok(reply::response(reply))
+    }
+
+    fn authenticate(&self, head: &Parts) -> Result<Arc<Principal>, Box<ApiError>> {
+        let presented = credential::presented(&head.headers);
+        self.control.authenticate(presented).map_err(|refusal| refuse::refusal(&refusal))
+    }
+}
+
+fn body_code(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::TooLarge => "body_too_large",
+        ErrorKind::Unavailable => "overload.shed",
+        _ => "body_incomplete",
+    }
+}
+
+fn wrong_method(head: &Parts) -> Box<ApiError> {
+    let mut error = ApiError::new(
+        ErrorKind::Invalid,
+        "method_not_allowed",
+        format!("{} takes POST, not {}", head.uri.path(), head.method),
+    );
+    error.status = StatusCode::METHOD_NOT_ALLOWED.as_u16();
+    Box::new(error)
+}
+
+fn unknown_path(head: &Parts) -> Box<ApiError> {
+    let path: String = head.uri.path().chars().take(200).collect();
+    Box::new(ApiError::new(
+        ErrorKind::NotFound,
+        "unknown_path",
+        format!(
+            "there is nothing at {path}; model calls go to /v1/chat/completions, /v1/responses, \
+             /v1/messages, /v1/completions and /v1/embeddings"
+        ),
+    ))
+}
+
+/// Whether a request is in Anthropic's style, by the headers that its SDK
+/// always sends.
+fn is_messages_style(head: &Parts) -> bool {
+    head.headers.contains_key("anthropic-version")
+}
+
+/// The dialect of errors outside of a model call.
+fn style(head: &Parts) -> Dialect {
+    if is_messages_style(head) { Dialect::Messages } else { Dialect::Chat }
+}
