@@ -9,6 +9,8 @@
 //! To add a limit: a cell in [`Limits`], its arithmetic in `limits/`, its code
 //! in [`Code`], and a line in `Ledger::admit`'s order.
 
+pub mod prices;
+
 mod admission;
 mod budget;
 mod identity;
