@@ -123,17 +123,25 @@ fn tokens(usage: &Value) -> Tokens {
 }
 
 /// The terminal event repeats the whole answer; that its deltas say the same
-/// is a comparison of its own ([`of_deltas`]).
+/// is a comparison of its own ([`of_deltas`]). Its items are taken from the
+/// events that ended each: providers encrypt reasoning, and number some
+/// items, anew when they repeat them.
 pub(super) fn fold(frames: &[Frame]) -> Folded {
     let mut folded = Folded::default();
+    let mut items: Vec<(u64, Value)> = Vec::new();
     for (n, frame) in frames.iter().enumerate() {
         let event = frame.json();
         match text(&event, "type") {
             "response.created" | "response.in_progress" | "response.queued" => {
                 folded.answer = event["response"].clone();
             }
+            "response.output_item.done" => {
+                let at = event.get("output_index").and_then(Value::as_u64).unwrap_or(u64::MAX);
+                items.push((at, event["item"].clone()));
+            }
             "response.completed" | "response.incomplete" => {
                 folded.answer = event["response"].clone();
+                put(&mut folded.answer, &items);
                 folded.stopped_at.get_or_insert(n);
                 folded.ended_at = Some(n);
                 break;
@@ -152,6 +160,17 @@ pub(super) fn fold(frames: &[Frame]) -> Folded {
         }
     }
     folded
+}
+
+/// Puts the ended items in the place of the repeated ones.
+fn put(answer: &mut Value, items: &[(u64, Value)]) {
+    let output = answer.get_mut("output").and_then(Value::as_array_mut);
+    for (place, repeated) in output.into_iter().flatten().enumerate() {
+        let ended = items.iter().find(|(at, _)| usize::try_from(*at) == Ok(place));
+        if let Some((_, ended)) = ended.filter(|(_, item)| item["type"] == repeated["type"]) {
+            *repeated = ended.clone();
+        }
+    }
 }
 
 /// The text and calls that the deltas of a stream amount to.
