@@ -26,8 +26,6 @@ pub(crate) struct Opening {
     pub(crate) route: Arc<Route>,
     pub(crate) request_id: Arc<str>,
     pub(crate) principal: Arc<Principal>,
-    /// In which errors go back.
-    pub(crate) dialect: Dialect,
     /// What was asked for: a dialect's word, or an endpoint's.
     pub(crate) endpoint: &'static Arc<str>,
     /// The name that the client asked for.

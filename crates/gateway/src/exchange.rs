@@ -94,7 +94,6 @@ impl Gateway {
             route: Arc::clone(&asked.route),
             request_id: Arc::clone(&asked.call.request_id),
             principal: Arc::clone(&asked.call.principal),
-            dialect: asked.dialect,
             endpoint: asked.call.endpoint.word(),
             model: asked.model.into(),
             tier: tier.map(Into::into),

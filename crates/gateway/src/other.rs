@@ -73,7 +73,6 @@ impl Gateway {
             route: Arc::clone(route),
             request_id: Arc::clone(&call.request_id),
             principal: Arc::clone(&call.principal),
-            dialect: call.endpoint.dialect(),
             endpoint: call.endpoint.word(),
             model: model.into(),
             tier: None,
@@ -130,7 +129,7 @@ impl Gateway {
         if self.first_of(route, &call.endpoint).is_err() {
             call.principal.may_call(&route.name).map_err(|r| refuse::refusal(&r))?;
             // Checked as a request would be, so that a bad one is told.
-            freehold_llm::format::messages::decode_count_tokens(&call.body)
+            freehold_llm::format::messages::decode_count_request(&call.body)
                 .map_err(|e| refuse::bad_body(&e))?;
             let text = (scan.body_bytes - scan.media_bytes) as u64;
             let tokens = estimate::estimate_tokens_of_len(text);
@@ -138,7 +137,7 @@ impl Gateway {
         }
         let opened = self.begin(call, &scan, 0)?;
         if opened.deployment.provider.local {
-            let request = freehold_llm::format::messages::decode_count_tokens(&call.body)
+            let request = freehold_llm::format::messages::decode_count_request(&call.body)
                 .map_err(|e| refuse::bad_body(&e))?;
             let mut book = opened.book;
             let tokens = self.count_locally(&opened.model, request).await;
@@ -371,7 +370,6 @@ impl Gateway {
             route: Arc::clone(route),
             request_id: Arc::clone(&call.request_id),
             principal: Arc::clone(&call.principal),
-            dialect: Dialect::Chat,
             endpoint: call.endpoint.word(),
             model: "".into(),
             tier: None,

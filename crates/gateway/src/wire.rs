@@ -258,7 +258,7 @@ pub(crate) fn uri(
     }
     let mut separator = if path.contains('?') { '&' } else { '?' };
     let Paths { query, .. } = &provider.paths;
-    for part in query {
+    if let Some(part) = query {
         text.push(separator);
         text.push_str(part);
         separator = '&';
