@@ -5,3 +5,6 @@
 //! nothing here decides who may do what, what it costs or who answers.
 
 pub mod config;
+pub mod data_folder;
+pub mod env;
+pub mod http;
