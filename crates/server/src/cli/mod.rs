@@ -19,8 +19,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{LogFormat, LogLevel, Overrides, Source, TlsOptions};
-use crate::data_folder;
+use freehold_server::config::{LogFormat, LogLevel, Overrides, Source, TlsOptions};
+use freehold_server::data_folder;
 
 /// Your own models and agents, on any model, on any cloud: one binary.
 #[derive(Debug, Parser)]
@@ -111,7 +111,32 @@ impl DataArgs {
 
 impl ConfigArgs {
     fn source(&self, overrides: Overrides) -> Source {
-        Source::new(self.config.clone(), overrides, crate::kinds::kinds())
+        Source::new(self.config.clone(), overrides, freehold_server::kinds::kinds())
+    }
+}
+
+/// Limits of a key or group.
+#[derive(Clone, Copy, Debug, Args)]
+struct LimitArgs {
+    /// Requests in a minute; without it, no limit.
+    #[arg(long, value_name = "N")]
+    rpm: Option<u64>,
+    /// Tokens in a minute, input and output together; without it, no limit.
+    #[arg(long, value_name = "N")]
+    tpm: Option<u64>,
+    /// Exchanges at one time; without it, no limit.
+    #[arg(long, value_name = "N")]
+    concurrency: Option<u32>,
+}
+
+impl LimitArgs {
+    /// As the admin API takes them.
+    fn json(self) -> serde_json::Value {
+        serde_json::json!({
+            "requests_per_minute": self.rpm,
+            "tokens_per_minute": self.tpm,
+            "concurrency": self.concurrency,
+        })
     }
 }
 
