@@ -4,4 +4,19 @@
 //! What has a status code or reads a file, a flag or a variable is here;
 //! nothing here decides who may do what, what it costs or who answers.
 
+pub mod admin;
+pub mod app;
 pub mod config;
+pub mod data_folder;
+pub mod edge;
+pub mod env;
+pub mod http;
+pub mod kinds;
+pub mod metrics_text;
+pub mod offline;
+pub mod ops;
+pub mod out;
+pub mod problem;
+pub mod request_id;
+pub mod serve;
+pub mod telemetry;

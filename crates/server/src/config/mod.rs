@@ -29,7 +29,7 @@ pub use live::Live;
 pub use server::{ServerOptions, TlsOptions};
 pub use source::{Overrides, Source};
 pub use telemetry::{LogFormat, LogLevel, LogOptions, OtlpOptions, TelemetryOptions};
-pub use usage::{BudgetOptions, Durability, StoreDown, UsageOptions};
+pub use usage::{BudgetOptions, Durability, Otherwise, UsageOptions};
 
 /// A configuration that can be used.
 #[derive(Clone, Debug, Default)]
@@ -179,6 +179,9 @@ impl Config {
         }
         if self.server.tls.is_some() != before.server.tls.is_some() {
             changed.push("server.tls");
+        }
+        if self.usage != before.usage {
+            changed.push("usage");
         }
         if self.telemetry.logs.format != before.telemetry.logs.format {
             changed.push("telemetry.logs.format");

@@ -30,7 +30,8 @@ pub(super) fn read<'a>(
                 missing.push(format!("{user} has no credential: the {at} is empty"));
             }
             Ok(text) if text.contains(['\n', '\r', '\0']) => {
-                missing.push(format!("{user} has no credential: the {at} holds more than one line"))
+                let what = "holds more than one line";
+                missing.push(format!("{user} has no credential: the {at} {what}"));
             }
             Ok(text) => {
                 read.insert(at.clone(), Secret::new(text));

@@ -3,15 +3,19 @@
 use freehold_gateway::options::At;
 use serde::Deserialize;
 
-/// The `[usage]` table.
+/// The `[usage]` table. It needs a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct UsageOptions {
     /// When an exchange is on disk. Default: `async`.
     pub durability: Durability,
-    /// How often records are written under `async`, in milliseconds: what a
-    /// crash can lose. Default: 100.
+    /// How long records are gathered before they are written, in
+    /// milliseconds: with the time of a commit, what a crash can lose under
+    /// `async`. Default: 50.
     pub flush_ms: u64,
+    /// What happens to new exchanges while the store cannot be written and no
+    /// more records can wait for it. Default: `serve`.
+    pub store_down: Otherwise,
 }
 
 /// When an exchange is on disk.
@@ -21,7 +25,7 @@ pub enum Durability {
     /// Within the flush window.
     #[default]
     Async,
-    /// Before the provider is asked.
+    /// Before the provider is asked, and before the answer ends.
     Sync,
 }
 
@@ -29,25 +33,25 @@ pub enum Durability {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BudgetOptions {
-    /// What happens to requests under a budget while the store cannot be
-    /// written. Default: `allow`.
-    pub store_down: StoreDown,
+    /// What happens to requests under a budget for models without a price.
+    /// Default: `serve`.
+    pub unpriced: Otherwise,
 }
 
-/// What happens while the store cannot be written.
+/// What happens where the books cannot be kept as they should.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum StoreDown {
-    /// They go on against the balance in memory.
+pub enum Otherwise {
+    /// Serve all the same.
     #[default]
-    Allow,
-    /// They are refused.
-    Deny,
+    Serve,
+    /// Refuse.
+    Refuse,
 }
 
 impl Default for UsageOptions {
     fn default() -> Self {
-        Self { durability: Durability::default(), flush_ms: 100 }
+        Self { durability: Durability::default(), flush_ms: 50, store_down: Otherwise::default() }
     }
 }
 

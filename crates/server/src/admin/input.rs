@@ -1,0 +1,106 @@
+//! What requests may hold.
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use freehold_types::{ErrorKind, PageRequest, TenantId};
+use http::request::Parts;
+use http_body_util::{BodyExt as _, Limited};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::problem::Problem;
+
+/// No resource is larger.
+const BODY_BYTES_MAX: usize = 256 << 10;
+
+/// A JSON body.
+pub(super) struct Input<T>(pub(super) T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await;
+        let bytes = body
+            .map_err(|error| {
+                let detail = format!("the body cannot be read: {error}");
+                Problem::new(ErrorKind::TooLarge, "body.too_large", detail)
+            })?
+            .to_bytes();
+        serde_json::from_slice(&bytes)
+            .map(Self)
+            .map_err(|error| Problem::invalid(format!("the body cannot be used: {error}")))
+    }
+}
+
+/// Parameters of the query.
+pub(super) struct Params<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let read: Result<Query<T>, QueryRejection> =
+            Query::from_request_parts(parts, state).await;
+        read.map(|Query(params)| Self(params))
+            .map_err(|error| Problem::invalid(format!("the query cannot be used: {error}")))
+    }
+}
+
+/// Whose.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Whose {
+    #[serde(default = "TenantName::main")]
+    pub(super) tenant: TenantName,
+}
+
+/// Whose, and which page of them.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listed {
+    #[serde(default = "TenantName::main")]
+    pub(super) tenant: TenantName,
+    #[serde(default)]
+    pub(super) after: Option<String>,
+    #[serde(default)]
+    pub(super) limit: Option<u32>,
+}
+
+impl Listed {
+    pub(super) fn page(&self) -> PageRequest {
+        page(self.after.clone(), self.limit)
+    }
+}
+
+pub(super) fn page(after: Option<String>, limit: Option<u32>) -> PageRequest {
+    let after = after.filter(|after| !after.is_empty());
+    PageRequest::new(after, limit.unwrap_or(PageRequest::DEFAULT_LIMIT))
+}
+
+/// A tenant's name; `main` where nothing is said.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct TenantName(pub(super) TenantId);
+
+impl TenantName {
+    pub(super) fn main() -> Self {
+        Self(TenantId::main())
+    }
+}
+
+impl TryFrom<String> for TenantName {
+    type Error = freehold_types::NameError;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        TenantId::new(name).map(Self)
+    }
+}
+
+/// Something that is written as text.
+pub(super) fn parse<T>(what: &str, text: &str) -> Result<T, Problem>
+where
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    text.parse().map_err(|error| Problem::invalid(format!("{what} cannot be used: {error}")))
+}

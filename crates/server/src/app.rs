@@ -1,0 +1,213 @@
+//! What a running server is made of, shared by everyone who serves.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use freehold_control::{
+    AdmissionSettings, Control, Durability, Limits, Settings, Unpriced, UsageSettings,
+    UsageWriter, WhenStoreDown,
+};
+use freehold_gateway::options::Options;
+use freehold_gateway::transport::HttpTransport;
+use freehold_gateway::{Gateway, Parts, Resolved, resolve};
+use freehold_store::{Sqlite, SqliteOptions};
+use freehold_types::{Env, TenantId};
+
+use crate::config::watch::Watcher;
+use crate::config::{self, Config, Live, Otherwise};
+use crate::http::body::BodyBudget;
+use crate::http::drain::Drain;
+use crate::http::tls::Certificates;
+use crate::serve::{Error, Start};
+use crate::telemetry::logs::Logs;
+use crate::admin_key;
+
+/// The parts of a running server.
+pub struct App {
+    /// Time and chance.
+    pub env: Arc<dyn Env>,
+    /// The configuration in force.
+    pub config: Live<Config>,
+    /// Reads it again.
+    pub watcher: Arc<Watcher>,
+    /// Keys, groups, budgets and the books.
+    pub control: Arc<Control>,
+    /// Where they are kept.
+    pub store: Arc<Sqlite>,
+    /// Asks providers.
+    pub gateway: Arc<Gateway>,
+    /// The memory that request bodies take.
+    pub bodies: BodyBudget,
+    /// Ends it all.
+    pub drain: Drain,
+    /// The log, if this process has it.
+    pub logs: Option<Arc<Logs>>,
+    /// When it started, on the monotonic clock.
+    pub started: Duration,
+}
+
+/// A server's parts, and what has to be run for them.
+pub(crate) struct Opened {
+    pub(crate) app: Arc<App>,
+    pub(crate) writer: UsageWriter,
+}
+
+/// Opens the store and everything over it.
+pub(crate) async fn open(
+    start: Start,
+    config: Config,
+    logs: Option<Arc<Logs>>,
+    data: &Path,
+    workers: usize,
+    tls: Option<Arc<Certificates>>,
+) -> Result<Opened, Error> {
+    let Start { source, env, engine, .. } = start;
+    let folder = SqliteOptions::new(data);
+    let store = tokio::task::spawn_blocking(move || Sqlite::open(&folder)).await;
+    let store = Arc::new(store.map_err(|error| {
+        Error::System("the store's opening was cut off", std::io::Error::other(error))
+    })??);
+    let started =
+        Control::open(Arc::clone(&store) as _, Arc::clone(&env), settings(&config)).await?;
+    let control = Arc::new(started.control);
+    for exchange in &started.interrupted {
+        tracing::warn!(exchange = %exchange.id, "a crash interrupted it; settled as reserved");
+    }
+    set_tenants(&control, &config, None);
+    first_admin_key(&control, data).await?;
+
+    let transport = Arc::new(HttpTransport::new(workers, guard(&config.gateway)));
+    let Resolved { plan, pools, warnings } =
+        resolve(&config.gateway, &config.secrets, VERSION, None)?;
+    for warning in warnings {
+        tracing::warn!(warning, "configuration");
+    }
+    transport.configure(pools);
+    let gateway = Gateway::new(
+        Parts {
+            env: Arc::clone(&env),
+            transport: Arc::clone(&transport) as _,
+            engine,
+            admission: Arc::clone(control.admission()),
+            fetch: config.gateway.gateway.fetch.clone(),
+        },
+        plan,
+    );
+    let drain = Drain::new(config.server.connections_max);
+    let config = Live::new(config);
+    let follow = Follow {
+        control: Arc::clone(&control),
+        gateway: Arc::clone(&gateway),
+        transport,
+        tls,
+        logs: logs.clone(),
+    };
+    let apply = Box::new(move |config: &Config, before: &Config| follow.apply(config, before));
+    let watcher = Watcher::new(source, config.clone(), apply, Arc::clone(&env));
+    let started_at = env.monotonic();
+    let bodies = BodyBudget::default();
+    let app = App {
+        env,
+        config,
+        watcher,
+        control,
+        store,
+        gateway,
+        bodies,
+        drain,
+        logs,
+        started: started_at,
+    };
+    Ok(Opened { app: Arc::new(app), writer: started.writer })
+}
+
+/// What providers are told that we are.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Who takes up a new configuration.
+struct Follow {
+    control: Arc<Control>,
+    gateway: Arc<Gateway>,
+    transport: Arc<HttpTransport>,
+    tls: Option<Arc<Certificates>>,
+    logs: Option<Arc<Logs>>,
+}
+
+impl Follow {
+    /// Everything that can fail comes first, so that nothing is half done.
+    fn apply(&self, config: &Config, before: &Config) -> Result<(), String> {
+        let plan = self.gateway.plan();
+        let resolved = resolve(&config.gateway, &config.secrets, VERSION, Some(&plan))
+            .map_err(|error| error.to_string())?;
+        drop(plan);
+        if let (Some(tls), Some(options)) = (&self.tls, &config.server.tls) {
+            tls.reload(options).map_err(|error| error.to_string())?;
+        }
+        for warning in resolved.warnings {
+            tracing::warn!(warning, "configuration");
+        }
+        self.transport.configure(resolved.pools);
+        self.gateway.follow(resolved.plan);
+        self.control.set_admission(settings(config).admission);
+        set_tenants(&self.control, config, Some(before));
+        if let Some(logs) = &self.logs {
+            logs.set_level(config.telemetry.logs.level);
+        }
+        Ok(())
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        admission: AdmissionSettings {
+            max_in_flight: config.limits.in_flight_max,
+            unpriced: match config.budgets.unpriced {
+                Otherwise::Serve => Unpriced::Serve,
+                Otherwise::Refuse => Unpriced::Refuse,
+            },
+        },
+        usage: UsageSettings {
+            durability: match config.usage.durability {
+                config::Durability::Async => Durability::Async,
+                config::Durability::Sync => Durability::Sync,
+            },
+            when_store_down: match config.usage.store_down {
+                Otherwise::Serve => WhenStoreDown::Serve,
+                Otherwise::Refuse => WhenStoreDown::Refuse,
+            },
+            gather: Duration::from_millis(config.usage.flush_ms),
+            ..UsageSettings::default()
+        },
+    }
+}
+
+/// Puts the tenants' limits in force, and lifts those that are gone.
+fn set_tenants(control: &Control, config: &Config, before: Option<&Config>) {
+    let gone = before.iter().flat_map(|before| before.limits.tenants.keys());
+    for tenant in gone.chain(config.limits.tenants.keys()) {
+        let rates = config.limits.tenants.get(tenant).copied().unwrap_or_default();
+        let limits = Limits {
+            requests_per_minute: rates.requests_per_minute,
+            tokens_per_minute: rates.tokens_per_minute,
+            concurrency: rates.concurrency,
+        };
+        // The configuration's names were checked.
+        if let Ok(tenant) = TenantId::new(tenant) {
+            control.set_tenant_limits(&tenant, limits);
+        }
+    }
+}
+
+/// Sees to it that there is a key to begin with.
+async fn first_admin_key(control: &Control, data: &Path) -> Result<(), Error> {
+    let given = admin_key::given(data)?;
+    let key = control.ensure_admin_key(given).await?;
+    Ok(admin_key::write(data, &key)?)
+}
+
+fn guard(options: &Options) -> freehold_gateway::transport::guard::Guard {
+    let mut guard = freehold_gateway::transport::guard::Guard::default();
+    drop(options);
+    guard
+}

@@ -1,0 +1,210 @@
+//! Starts a server, and ends it in order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use freehold_types::Env;
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::task::JoinHandle;
+
+use crate::app::{self, App};
+use crate::config::{self, Config, Source};
+use crate::edge::{self, Surface};
+use crate::http::accept::accept;
+use crate::http::connection::{Limits, serve_tcp};
+use crate::http::tls::{self, Certificates};
+use crate::http::workers::{Workers, cores};
+use crate::telemetry::logs::Logs;
+use crate::{admin, admin_key, data_folder};
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration cannot be used.
+    #[error("{0}")]
+    Config(#[from] config::Error),
+    /// A configured route or provider cannot be used.
+    #[error("{0}")]
+    Gateway(#[from] freehold_gateway::Error),
+    /// The data folder cannot be used.
+    #[error("the data folder {} cannot be used", .0.display())]
+    Data(PathBuf, #[source] io::Error),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {0}")]
+    Listen(SocketAddr, #[source] io::Error),
+    /// The store does not open.
+    #[error(transparent)]
+    Store(#[from] freehold_store::OpenError),
+    /// What is stored cannot be taken up.
+    #[error(transparent)]
+    Control(#[from] freehold_control::Error),
+    /// No first admin key.
+    #[error(transparent)]
+    AdminKey(#[from] admin_key::Error),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    /// The system does not give what a server needs.
+    #[error("{0}")]
+    System(&'static str, #[source] io::Error),
+}
+
+/// What a server is started with.
+pub struct Start {
+    /// Where its configuration comes from.
+    pub source: Source,
+    /// Whether it serves TLS with a certificate of its own making.
+    pub tls_dev: bool,
+    /// Time and chance.
+    pub env: Arc<dyn Env>,
+    /// The model in this process, if it is built in.
+    pub engine: Option<Arc<dyn freehold_gateway::engine::Engine>>,
+}
+
+/// A server that serves.
+pub struct Server {
+    app: Arc<App>,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Where its admin key is kept.
+    pub admin_key: PathBuf,
+    tls: Option<Arc<Certificates>>,
+    workers: Workers,
+    listener: Option<TcpListener>,
+    usage: JoinHandle<()>,
+    socket: PathBuf,
+}
+
+impl Server {
+    /// Opens everything, in the order in which it may fail, and listens.
+    /// `surface` is called once on each worker, with its number.
+    pub async fn start<S: Surface>(
+        start: Start,
+        config: Config,
+        logs: Option<Arc<Logs>>,
+        surface: impl Fn(&Arc<App>, usize) -> S + Clone + Send + 'static,
+    ) -> Result<Self, Error> {
+        let data = config.server.data.clone().unwrap_or_else(data_folder::usual);
+        data_folder::open(&data).map_err(|error| Error::Data(data.clone(), error))?;
+        let listen = config.server.listen;
+        let bound = TcpListener::bind(listen).await;
+        let listener = bound.map_err(|error| Error::Listen(listen, error))?;
+        let address = listener.local_addr().map_err(|error| Error::Listen(listen, error))?;
+        let tls = certificates(&config, start.tls_dev, &data)?;
+        let workers = match config.server.workers {
+            0 => cores(),
+            set => set,
+        };
+        let limits = Limits::from(&config.server);
+        let opened = app::open(start, config, logs, &data, workers, tls.clone()).await?;
+        let app = opened.app;
+        let writer = opened.writer;
+        let usage = tokio::spawn(async move { writer.run().await });
+
+        let socket = admin::socket_path(&data);
+        listen_for_admin(&app, &socket)?;
+        let watcher = Arc::clone(&app.watcher);
+        drop(tokio::spawn(async move { watcher.run().await }));
+        let workers = serve_on(workers, &app, tls.clone(), limits, surface)
+            .map_err(|error| Error::System("a worker does not start", error))?;
+        let admin_key = admin_key::path(&data);
+        let listener = Some(listener);
+        Ok(Self { app, address, admin_key, tls, workers, listener, usage, socket })
+    }
+
+    /// Its parts.
+    pub fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// The line that tells that it serves.
+    pub fn ready_line(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let key = self.admin_key.display();
+        format!("freehold is ready on {scheme}://{} (admin key: {key})", self.address)
+    }
+
+    /// Serves until [`Drain::begin`](crate::http::drain::Drain::begin), then
+    /// lets requests finish, until they have or `hurry` resolves. What was
+    /// accepted is in the store when it returns.
+    pub async fn run(mut self, hurry: impl Future<Output = ()>) {
+        let drain = self.app.drain.clone();
+        if let Some(listener) = self.listener.take() {
+            accept(listener, &mut self.workers, &drain).await;
+        }
+        let limit = Duration::from_secs(self.app.config.load().server.drain_seconds);
+        tracing::info!(open = drain.open(), "stopping");
+        let left = tokio::select! {
+            left = drain.finished(limit) => left,
+            () = hurry => drain.open(),
+        };
+        if left > 0 {
+            tracing::warn!(connections = left, "connections were cut");
+        }
+        let Self { app, workers, usage, socket, .. } = self;
+        // Whatever still runs is dropped with its worker, and settled.
+        if tokio::task::spawn_blocking(move || workers.stop()).await.is_err() {
+            tracing::error!("the workers did not stop");
+        }
+        app.control.close().await;
+        if usage.await.is_err() {
+            tracing::error!("the usage writer panicked");
+        }
+        drop(std::fs::remove_file(socket));
+        let store = Arc::clone(&app.store);
+        if tokio::task::spawn_blocking(move || store.close()).await.is_err() {
+            tracing::error!("the store did not close");
+        }
+        tracing::info!("stopped");
+    }
+}
+
+fn certificates(
+    config: &Config,
+    development: bool,
+    data: &Path,
+) -> Result<Option<Arc<Certificates>>, Error> {
+    let made = if development { Some(tls::development(data)?) } else { None };
+    let options = made.as_ref().or(config.server.tls.as_ref());
+    Ok(options.map(Certificates::load).transpose()?.map(Arc::new))
+}
+
+fn serve_on<S: Surface>(
+    count: usize,
+    app: &Arc<App>,
+    tls: Option<Arc<Certificates>>,
+    limits: Limits,
+    surface: impl Fn(&Arc<App>, usize) -> S + Clone + Send + 'static,
+) -> io::Result<Workers> {
+    let app = Arc::clone(app);
+    Workers::start(count, move |index| {
+        freehold_gateway::transport::set_worker(index);
+        let surface = surface(&app, index);
+        let admin = admin::router(Arc::clone(&app), admin::Via::Network);
+        let (app, tls) = (Arc::clone(&app), tls.clone());
+        move |stream: TcpStream, address: SocketAddr| {
+            let (app, surface, admin) = (Arc::clone(&app), surface.clone(), admin.clone());
+            let drain = app.drain.clone();
+            serve_tcp(stream, address, tls.clone(), limits, drain, move |peer| {
+                edge::service(app, surface, admin, peer)
+            })
+        }
+    })
+}
+
+/// The admin API for whoever may open the data folder.
+fn listen_for_admin(app: &Arc<App>, socket: &Path) -> Result<(), Error> {
+    let fail = |error| Error::System("the admin socket cannot be opened", error);
+    // The store's lock is ours, so a socket that is there is a dead one.
+    match std::fs::remove_file(socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(socket).map_err(fail)?;
+    data_folder::keep_private(socket).map_err(fail)?;
+    drop(tokio::spawn(admin::serve_socket(listener, Arc::clone(app))));
+    Ok(())
+}

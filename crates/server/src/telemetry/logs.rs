@@ -1,0 +1,161 @@
+//! Structured logs, written by a thread of their own.
+//!
+//! A line must never hold up an exchange: it goes into a bounded queue, and
+//! when that is full the line is dropped and counted.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, Registry, fmt, reload};
+
+use crate::config::{LogFormat, LogLevel, LogOptions};
+
+/// Lines that may wait for standard error.
+const WAITING_MAX: usize = 8192;
+
+/// The running log. Dropping it writes what waits and ends its thread.
+pub struct Logs {
+    level: reload::Handle<LevelFilter, Registry>,
+    queue: Option<Queue>,
+    dropped: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Logs {
+    /// Takes over the process's events. `None` if someone has already.
+    pub fn start(options: LogOptions) -> Option<Self> {
+        let (sender, lines) = sync_channel(WAITING_MAX);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let queue = Queue { sender, dropped: Arc::clone(&dropped) };
+        let (filter, level) = reload::Layer::new(filter(options.level));
+        let usual = if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
+        let layer = match options.format.unwrap_or(usual) {
+            LogFormat::Json => fmt::layer()
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_span_list(false)
+                .with_writer(queue.clone())
+                .boxed(),
+            LogFormat::Text => {
+                fmt::layer().with_ansi(false).with_writer(queue.clone()).boxed()
+            }
+        };
+        tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().ok()?;
+        let spawned =
+            std::thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(&lines));
+        Some(Self { level, queue: Some(queue), dropped, thread: spawned.ok() })
+    }
+
+    /// Changes how much is logged.
+    pub fn set_level(&self, level: LogLevel) {
+        if let Err(error) = self.level.reload(filter(level)) {
+            tracing::warn!(%error, "the log level stays");
+        }
+    }
+
+    /// Counts the lines that were dropped since the start.
+    pub fn dropped(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.dropped)
+    }
+
+    /// Writes out what waits, at most for `limit`.
+    pub fn flush(mut self, limit: std::time::Duration) {
+        // The subscriber keeps a sender for ever, so the thread is told by an
+        // empty line, which no event makes.
+        let told = self.queue.take().map(|queue| queue.sender.try_send(Vec::new()));
+        let Some(thread) = self.thread.take() else { return };
+        if !matches!(told, Some(Ok(()))) {
+            return;
+        }
+        let step = std::time::Duration::from_millis(1);
+        let mut waited = std::time::Duration::ZERO;
+        while !thread.is_finished() && waited < limit {
+            std::thread::sleep(step);
+            waited += step;
+        }
+    }
+}
+
+fn filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+fn write_lines(lines: &Receiver<Vec<u8>>) {
+    let mut batch = Vec::new();
+    while let Ok(line) = lines.recv() {
+        let mut last = line.is_empty();
+        batch.extend_from_slice(&line);
+        // What waits already is written in the same call.
+        while batch.len() < 64 << 10 && !last {
+            let Ok(line) = lines.try_recv() else { break };
+            last = line.is_empty();
+            batch.extend_from_slice(&line);
+        }
+        // Nobody is left to be told when standard error is closed.
+        drop(io::stderr().write_all(&batch));
+        batch.clear();
+        if last {
+            return;
+        }
+    }
+}
+
+/// Where events write their lines.
+#[derive(Clone)]
+struct Queue {
+    sender: SyncSender<Vec<u8>>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// One line, queued when dropped.
+struct Line<'a> {
+    queue: &'a Queue,
+    bytes: Vec<u8>,
+}
+
+impl<'a> MakeWriter<'a> for Queue {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line { queue: self, bytes: Vec::new() }
+    }
+}
+
+impl io::Write for Line<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        if self.bytes.is_empty() {
+            return;
+        }
+        let line = std::mem::take(&mut self.bytes);
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
+            self.queue.sender.try_send(line)
+        {
+            self.queue.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
