@@ -1,0 +1,1 @@
+//! Embeddings with a BERT model.
