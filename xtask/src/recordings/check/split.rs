@@ -7,9 +7,12 @@ use super::{Outcome, codec};
 use crate::recordings::frames::{self, Frame};
 use crate::recordings::wire::Folded;
 
-/// How far a frame may be cut into two: frames that are longer are cut every
-/// so many bytes in one pass.
+/// The longest piece, and so the most passes: lines that are longer are cut
+/// every so many bytes in one pass.
 const STRIDE: usize = 512;
+
+/// About how many bytes all passes over one stream may feed.
+const PASSES_LIMIT: usize = 12 << 20;
 
 /// Streams up to this size are also cut into exactly two pieces everywhere.
 const TWO_PIECES_LIMIT: usize = 4 << 10;
@@ -64,8 +67,9 @@ pub(super) fn check(
         }
     }
     let longest = body.split(|b| *b == b'\n').map(<[u8]>::len).max().unwrap_or(0) + 2;
-    for pass in 0..longest.min(STRIDE) {
-        if !fed("resplit.lines", pass, decode(dialect, pieces(body, pass))) {
+    let stride = (PASSES_LIMIT / body.len().max(1)).clamp(16, STRIDE);
+    for pass in 0..longest.min(stride) {
+        if !fed("resplit.lines", pass, decode(dialect, pieces(body, pass, stride))) {
             return;
         }
     }
@@ -75,13 +79,13 @@ pub(super) fn check(
     }
 }
 
-/// Cuts every line once, at its byte `pass`, and again each [`STRIDE`] bytes.
+/// Cuts every line once, at its byte `pass`, and again each `stride` bytes.
 /// All passes together cut at every byte.
-fn pieces(body: &[u8], pass: usize) -> impl Iterator<Item = &[u8]> {
+fn pieces(body: &[u8], pass: usize, stride: usize) -> impl Iterator<Item = &[u8]> {
     let mut cuts = Vec::new();
     let mut start = 0;
     for line in body.split_inclusive(|b| *b == b'\n') {
-        cuts.extend((start + pass..start + line.len()).step_by(STRIDE));
+        cuts.extend((start + pass..start + line.len()).step_by(stride));
         start += line.len();
     }
     cuts.push(body.len());

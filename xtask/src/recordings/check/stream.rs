@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::split::{self, Decoded};
 use super::{Outcome, codec, context, cross, others, parse};
-use crate::recordings::frames::{self, Frame};
+use crate::recordings::frames;
 use crate::recordings::json::{Difference, differences};
 use crate::recordings::normal;
 use crate::recordings::wire::{self, Folded};
@@ -21,7 +21,7 @@ pub(super) fn check(dialect: Dialect, body: &[u8], request: &Request, outcome: &
     if let Some(message) = &folded.error {
         failed(dialect, message, &whole, request, outcome);
     } else if folded.ended_at.is_some() {
-        complete(dialect, &frames, &folded, &whole, request, outcome);
+        complete(dialect, &folded, &whole, request, outcome);
     } else if whole.end.is_ok() {
         outcome.fail("stream", "has no end and is taken as complete");
     }
@@ -58,7 +58,6 @@ fn failed(
 
 fn complete(
     dialect: Dialect,
-    frames: &[Frame],
     folded: &Folded,
     whole: &Decoded,
     request: &Request,
@@ -74,9 +73,9 @@ fn complete(
     let refolded = wire::fold(dialect, &again).answer;
     outcome.differ("restream", normal_differences(dialect, &folded.answer, refolded));
     if dialect == Dialect::Responses {
-        let heard = folded.ended_at.and_then(|at| frames.get(..=at)).unwrap_or(frames);
-        let (wanted, got) = (wire::of_deltas(heard), wire::of_deltas(&again));
-        outcome.differ("restream.deltas", differences(&wanted, &got));
+        // Also to a client that reads only the deltas.
+        let wanted = wire::spoken(&wire::answered(dialect, &folded.answer));
+        outcome.differ("restream.deltas", differences(&wanted, &wire::of_deltas(&again)));
     }
     for to in others(dialect) {
         crossed((dialect, to), folded, whole, request, outcome);

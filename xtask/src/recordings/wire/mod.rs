@@ -128,6 +128,12 @@ pub(crate) fn fold(dialect: Dialect, frames: &[Frame]) -> Folded {
     }
 }
 
+/// The text and calls of an answer's first alternative.
+pub(crate) fn spoken(answered: &Answered) -> Value {
+    let said = answered.choices.first();
+    json!({"text": said.map(|s| &s.text), "calls": said.map(|s| &s.calls)})
+}
+
 /// The message of an error body, whatever its shape.
 pub(crate) fn error_message(body: &Value) -> Option<&str> {
     let error = some(body, "error").unwrap_or(body);

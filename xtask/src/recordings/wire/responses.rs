@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    Answered, Asked, Folded, Said, Tokens, append, call, picture, push, push_all, result, texts,
-    tool,
+    Answered, Asked, Folded, Said, Tokens, append, call, picture, push, push_all, result, spoken,
+    texts, tool,
 };
 use crate::recordings::frames::Frame;
 use crate::recordings::json::{list, some, text};
@@ -199,5 +199,5 @@ pub(crate) fn of_deltas(frames: &[Frame]) -> Value {
         }
     }
     said.calls = calls.iter().map(|(_, item)| called(item)).collect();
-    json!({"text": said.text, "calls": said.calls})
+    spoken(&Answered { choices: vec![said], usage: None })
 }
