@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use freehold_control::{Flush, Principal, Settlement, Ticket, Tokens};
+use freehold_control::{Flush, Principal, Settlement, Ticket};
 use freehold_llm::format::codec;
 use freehold_llm::model::{ApiError, Request, Usage};
 use freehold_llm::{AnswerContext, Dialect, IdSource, StreamEncoder, estimate};
@@ -46,6 +46,8 @@ pub(crate) struct Book {
     attempts: u32,
     /// The deployment tried last.
     deployment: Option<Arc<Deployment>>,
+    /// The model's name there.
+    model_there: Arc<str>,
     /// Keeps the deployment's place until the answer has ended.
     trying: Option<Trying>,
     /// What hedges that lost may have cost.
@@ -66,6 +68,7 @@ impl Book {
             first_byte: None,
             attempts: 0,
             deployment: None,
+            model_there: Arc::from(""),
             trying: None,
             lost: Money::ZERO,
             usage: None,
@@ -88,9 +91,11 @@ impl Book {
     }
 
     /// Begins an attempt.
-    pub(crate) fn attempt(&mut self, deployment: &Arc<Deployment>) -> Trying {
+    pub(crate) fn attempt(&mut self, deployment: &Arc<Deployment>, model: &str) -> Trying {
         self.attempts += 1;
         self.deployment = Some(Arc::clone(deployment));
+        self.model_there =
+            if *deployment.model == *model { Arc::clone(&deployment.model) } else { model.into() };
         Trying::new(deployment, self.opening.gateway.env.monotonic())
     }
 
@@ -112,10 +117,10 @@ impl Book {
 
     /// A second attempt beside the first was cancelled: the provider may bill
     /// the input it read, so that is posted, as an estimate.
-    pub(crate) fn hedge_lost(&mut self, deployment: &Deployment) {
+    pub(crate) fn hedge_lost(&mut self, deployment: &Deployment, model: &str) {
         let usage =
             Usage { input: self.opening.input_estimate, estimated: true, ..Usage::default() };
-        let cost = self.opening.gateway.cost(deployment, &self.opening.model, None, &usage);
+        let cost = self.opening.gateway.cost(deployment, model, None, &usage);
         if let Some((cost, _)) = cost {
             self.lost = self.lost.saturating_add(cost);
         }
@@ -196,7 +201,7 @@ impl Book {
         let usage = self.settled_usage(outcome);
         let deployment = self.deployment.as_deref();
         let cost = deployment.and_then(|deployment| {
-            gateway.cost(deployment, &self.opening.model, self.opening.tier.as_deref(), &usage)
+            gateway.cost(deployment, &self.model_there, self.opening.tier.as_deref(), &usage)
         });
         let (cost, rounding) = match cost {
             Some((cost, rounding)) => (Some(cost.saturating_add(self.lost)), rounding),
@@ -207,24 +212,14 @@ impl Book {
         let settled = ticket.settle(&Settlement {
             provider: deployment.map(|d| Arc::clone(&d.provider.name)),
             deployment: deployment.map(|d| Arc::clone(&d.name)),
-            model: deployment.map(|d| match d.model.contains('*') {
-                true => Arc::from(&*self.opening.model),
-                false => Arc::clone(&d.model),
-            }),
+            model: deployment.map(|_| Arc::clone(&self.model_there)),
             status,
             error: match error {
                 Some(error) => Some(error.kind.word().into()),
                 None => cancelled.then(|| "cancelled".into()),
             },
             attempts: self.attempts,
-            tokens: Tokens {
-                input: usage.input,
-                cache_read: usage.cache_read.unwrap_or(0),
-                cache_write: usage.cache_write.unwrap_or(0),
-                cache_write_long: usage.cache_write_long.unwrap_or(0),
-                output: usage.output,
-                reasoning: usage.reasoning.unwrap_or(0),
-            },
+            tokens: crate::money::tokens(&usage),
             cost,
             rounding,
             estimated: usage.estimated,

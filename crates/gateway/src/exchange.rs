@@ -87,7 +87,11 @@ impl Gateway {
             stream: asked.stream,
             input_tokens_upper: input,
             output_tokens_upper: output,
-            reserve: self.reserve(candidates, input, output),
+            reserve: self.reserve(
+                candidates.iter().map(|d| (d.as_ref(), asked.model_at(d))),
+                tier,
+                (input, output),
+            ),
         };
         let opening = Opening {
             gateway: self.shared()?,
@@ -193,9 +197,9 @@ impl Gateway {
         book: &mut Book,
     ) -> Result<(Trying, Answered), Failed> {
         let (Some(after), Some(next)) = (asked.route.hedge_after, next) else {
-            return self.tried(asked, deployment, book.attempt(deployment)).await;
+            return self.tried(asked, deployment, book.attempt(deployment, &asked.model_at(deployment))).await;
         };
-        let first = Box::pin(self.tried(asked, deployment, book.attempt(deployment)));
+        let first = Box::pin(self.tried(asked, deployment, book.attempt(deployment, &asked.model_at(deployment))));
         let first = match select(first, self.env.sleep(after)).await {
             Either::Left((answered, _)) => return answered,
             Either::Right(((), first)) => first,
@@ -204,16 +208,16 @@ impl Gateway {
             return first.await;
         }
         asked.route.cell.metrics.hedges.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let second = Box::pin(self.tried(asked, next, book.attempt(next)));
+        let second = Box::pin(self.tried(asked, next, book.attempt(next, &asked.model_at(next))));
         match select(first, second).await {
             Either::Left((Ok(won), loser)) => {
                 drop(loser);
-                book.hedge_lost(next);
+                book.hedge_lost(next, &asked.model_at(next));
                 Ok(won)
             }
             Either::Right((Ok(won), loser)) => {
                 drop(loser);
-                book.hedge_lost(deployment);
+                book.hedge_lost(deployment, &asked.model_at(deployment));
                 Ok(won)
             }
             Either::Left((Err(_), other)) | Either::Right((Err(_), other)) => other.await,

@@ -18,7 +18,7 @@ mod exchange;
 mod fetch;
 pub mod health;
 pub mod metrics;
-mod money;
+pub mod money;
 pub mod options;
 mod other;
 pub mod plan;

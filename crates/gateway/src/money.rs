@@ -1,25 +1,126 @@
 //! What an exchange may cost, and what it did.
 
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use freehold_control::Tokens;
+use freehold_control::prices::{ModelPrices, Rates, Sheet};
 use freehold_llm::model::Usage;
-use freehold_types::{CostSum, Money, Rate, Rounding};
+use freehold_types::{Money, Rate, Rounding};
+use jiff::Timestamp;
 
 use crate::Gateway;
-use crate::options::PriceOptions;
+use crate::options::{PerMillion, PriceOptions};
 use crate::plan::Deployment;
 use crate::wire::Asked;
 
-fn rate(price: crate::options::PerMillion) -> Rate {
-    Rate::from_nanos_per_million(price.0).unwrap_or(Rate::MAX)
+/// Where a deployment's prices come from.
+#[derive(Debug)]
+pub enum Prices {
+    /// From its own configuration.
+    Own(Rates),
+    /// From the sheet, for its one model; `None` if the sheet lacks it.
+    Sheet(Option<ModelPrices>),
+    /// From the sheet, for whatever model its `*` stands for.
+    ByModel(ByModel),
 }
 
-fn sum(price: &PriceOptions, usage: &Usage) -> CostSum {
-    let read = usage.cache_read.unwrap_or(0).min(usage.input);
-    let written = usage.cache_write.unwrap_or(0).min(usage.input - read);
-    CostSum::new()
-        .plus(usage.input - read - written, rate(price.input))
-        .plus(read, rate(price.cache_read.unwrap_or(price.input)))
-        .plus(written, rate(price.cache_write.unwrap_or(price.input)))
-        .plus(usage.output, rate(price.output))
+/// Prices of models looked up as they are asked for.
+#[derive(Debug)]
+pub struct ByModel {
+    sheet: Sheet,
+    provider: Arc<str>,
+    known: RwLock<HashMap<Box<str>, Option<ModelPrices>>>,
+}
+
+/// Names beyond this are looked up each time: they come from clients.
+const MOST_KNOWN: usize = 1_024;
+
+impl Prices {
+    /// The prices of a deployment: its own, else the sheet's.
+    pub fn new(
+        own: Option<&PriceOptions>,
+        sheet: &Sheet,
+        provider: &Arc<str>,
+        model: &str,
+    ) -> Self {
+        if let Some(own) = own {
+            return Self::Own(own_rates(own));
+        }
+        if model.contains('*') {
+            let known = RwLock::default();
+            let provider = Arc::clone(provider);
+            return Self::ByModel(ByModel { sheet: sheet.clone(), provider, known });
+        }
+        Self::Sheet(sheet.model(provider, model))
+    }
+
+    fn of_model(&self, model: &str) -> Option<ModelPrices> {
+        match self {
+            Self::Own(_) => None,
+            Self::Sheet(prices) => prices.clone(),
+            Self::ByModel(by) => by.get(model),
+        }
+    }
+
+    fn rates(&self, model: &str, at: Timestamp, tier: Option<&str>, context: u64) -> Option<Rates> {
+        match self {
+            Self::Own(rates) => Some(*rates),
+            _ => self.of_model(model)?.rates(at, tier, context),
+        }
+    }
+
+    fn upper_bound(
+        &self,
+        model: &str,
+        at: Timestamp,
+        tier: Option<&str>,
+        (input, output): (u64, u64),
+    ) -> Option<Money> {
+        match self {
+            Self::Own(rates) => Some(rates.upper_bound(input, output)),
+            _ => self.of_model(model)?.upper_bound(at, tier, input, output),
+        }
+    }
+}
+
+impl ByModel {
+    fn get(&self, model: &str) -> Option<ModelPrices> {
+        if let Some(found) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(model) {
+            return found.clone();
+        }
+        let found = self.sheet.model(&self.provider, model);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < MOST_KNOWN {
+            known.insert(model.into(), found.clone());
+        }
+        found
+    }
+}
+
+fn own_rates(own: &PriceOptions) -> Rates {
+    let rate = |p: PerMillion| Rate::from_nanos_per_million(p.0).unwrap_or(Rate::MAX);
+    let cache_write = rate(own.cache_write.unwrap_or(own.input));
+    Rates {
+        input: rate(own.input),
+        cache_read: rate(own.cache_read.unwrap_or(own.input)),
+        cache_write,
+        cache_write_long: cache_write,
+        output: rate(own.output),
+        reasoning: rate(own.output),
+    }
+}
+
+/// The hub's usage as the books count it.
+pub(crate) fn tokens(usage: &Usage) -> Tokens {
+    Tokens {
+        input: usage.input,
+        cache_read: usage.cache_read.unwrap_or(0),
+        cache_write: usage.cache_write.unwrap_or(0),
+        cache_write_long: usage.cache_write_long.unwrap_or(0),
+        output: usage.output,
+        reasoning: usage.reasoning.unwrap_or(0),
+    }
 }
 
 impl Gateway {
@@ -28,42 +129,35 @@ impl Gateway {
     pub(crate) fn cost(
         &self,
         deployment: &Deployment,
-        _model: &str,
-        _tier: Option<&str>,
+        model: &str,
+        tier: Option<&str>,
         usage: &Usage,
     ) -> Option<(Money, Rounding)> {
-        let price = deployment.price.as_ref()?;
-        Some(sum(price, usage).total())
+        let rates = deployment.prices.rates(model, self.env.now(), tier, usage.input)?;
+        Some(rates.cost(&tokens(usage)))
     }
 
-    /// The most a request may cost at any of its deployments; `None` if none
-    /// has a price.
-    pub(crate) fn reserve(
+    /// The most a request may cost at any of the deployments that may answer
+    /// it; `None` if none of them has a price.
+    pub(crate) fn reserve<'d>(
         &self,
-        candidates: &[std::sync::Arc<Deployment>],
-        input: u64,
-        output: u64,
+        candidates: impl Iterator<Item = (&'d Deployment, std::borrow::Cow<'d, str>)>,
+        tier: Option<&str>,
+        tokens: (u64, u64),
     ) -> Option<Money> {
-        candidates
-            .iter()
-            .filter_map(|d| {
-                let price = d.price.as_ref()?;
-                let dearest = price.input.max(price.cache_write.unwrap_or(price.input));
-                let sum =
-                    CostSum::new().plus(input, rate(dearest)).plus(output, rate(price.output));
-                Some(sum.ceiling())
-            })
-            .max()
+        let now = self.env.now();
+        candidates.filter_map(|(d, model)| d.prices.upper_bound(&model, now, tier, tokens)).max()
     }
 
     /// What a request would likely cost, for routing by price, in nano-units.
     pub(crate) fn price_of(&self, asked: &Asked<'_>, deployment: &Deployment) -> Option<i128> {
-        let price = deployment.price.as_ref()?;
         let usage = Usage {
             input: (asked.scan.text_bytes as u64).div_ceil(4),
             output: asked.scan.output_limit().unwrap_or(500),
             ..Usage::default()
         };
-        Some(sum(price, &usage).total().0.nanos())
+        let model = asked.model_at(deployment);
+        let tier = asked.scan.service_tier.as_ref().and_then(|f| f.value.as_deref());
+        self.cost(deployment, &model, tier, &usage).map(|(cost, _)| cost.nanos())
     }
 }

@@ -66,7 +66,11 @@ impl Gateway {
             stream,
             input_tokens_upper: input,
             output_tokens_upper: output,
-            reserve: self.reserve(std::slice::from_ref(&deployment), input, output),
+            reserve: self.reserve(
+                std::iter::once((&*deployment, name.as_str().into())),
+                None,
+                (input, output),
+            ),
         };
         let opening = Opening {
             gateway: self.shared()?,
@@ -186,7 +190,7 @@ impl Gateway {
         let engine = Arc::clone(self.local_engine()?);
         let Opened { deployment, model, mut book } = opened;
         book.begin().await?;
-        let mut trying = book.attempt(&deployment);
+        let mut trying = book.attempt(&deployment, &model);
         match engine.embed(&model, texts).await {
             Ok(embedded) => {
                 trying.answered(self.env.monotonic());
@@ -257,7 +261,7 @@ impl Gateway {
             pool: Some(Arc::clone(&provider.name)),
         };
         book.begin().await?;
-        let trying = book.attempt(&deployment);
+        let trying = book.attempt(&deployment, &model);
         self.pass_answer(call, request, (book, trying), stream.then_some(cut_usage)).await
     }
 
@@ -394,7 +398,7 @@ impl Gateway {
             pool: Some(Arc::clone(&provider.name)),
         };
         book.begin().await?;
-        let trying = book.attempt(&deployment);
+        let trying = book.attempt(&deployment, "");
         self.pass_answer(call, request, (book, trying), None).await
     }
 

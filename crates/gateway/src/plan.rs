@@ -11,7 +11,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::health::{BreakerRule, Health};
 use crate::metrics::{DeploymentMetrics, RouteMetrics};
-use crate::options::{Affinity, Capability, FallbackOn, Pattern, PriceOptions, Strategy};
+use crate::money::Prices;
+use crate::options::{Affinity, Capability, FallbackOn, Pattern, Strategy};
 use crate::retry::{Fault, RetryBudget, RetryRule};
 
 /// How a credential goes on the wire, ready to be written.
@@ -126,8 +127,8 @@ pub struct Deployment {
     pub capabilities: Option<Vec<Capability>>,
     /// What it does oddly, the provider's quirks included.
     pub quirks: Vec<Quirk>,
-    /// The operator's price.
-    pub price: Option<PriceOptions>,
+    /// What it costs.
+    pub prices: Prices,
     /// State that outlives a reload.
     pub cell: Arc<DeploymentCell>,
     /// The name as a header shows it.

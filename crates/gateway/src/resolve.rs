@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use freehold_control::prices::Sheet;
 use freehold_llm::catalogue::{self, ProviderRow};
 use freehold_types::Secret;
 use http::header::{AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::health::BreakerRule;
+use crate::money::Prices;
 use crate::options::{
     AuthScheme, DeploymentOptions, LOCAL, Options, Pattern, ProviderOptions, RouteOptions, Secrets,
 };
@@ -46,6 +48,7 @@ pub struct Resolved {
 pub fn resolve(
     options: &Options,
     secrets: &Secrets,
+    sheet: &Sheet,
     version: &str,
     before: Option<&Plan>,
 ) -> Result<Resolved, Error> {
@@ -71,7 +74,7 @@ pub fn resolve(
     let rule = breaker(options);
     let mut routes = Vec::new();
     for (name, written) in options.effective_routes() {
-        routes.push(Arc::new(route(name, &written, &providers, rule, &cells)?));
+        routes.push(Arc::new(route(name, &written, &providers, (rule, sheet), &cells)?));
     }
     Ok(Resolved { plan: Plan::new(routes, providers), pools, warnings })
 }
@@ -239,7 +242,7 @@ fn route(
     name: String,
     written: &RouteOptions,
     providers: &BTreeMap<Arc<str>, Arc<Provider>>,
-    rule: BreakerRule,
+    (rule, sheet): (BreakerRule, &Sheet),
     cells: &Cells,
 ) -> Result<Route, Error> {
     let place = format!("routes.{name}");
@@ -251,7 +254,7 @@ fn route(
         let provider = providers
             .get(written.provider.as_str())
             .ok_or_else(|| error(format!("no provider is named {}", written.provider)))?;
-        deployments.push(Arc::new(deployment(written, provider, rule, cells)));
+        deployments.push(Arc::new(deployment(written, provider, (rule, sheet), cells)));
     }
     let name: Arc<str> = name.into();
     let retry = RetryRule {
@@ -278,7 +281,7 @@ fn route(
 fn deployment(
     written: &DeploymentOptions,
     provider: &Arc<Provider>,
-    rule: BreakerRule,
+    (rule, sheet): (BreakerRule, &Sheet),
     cells: &Cells,
 ) -> Deployment {
     let label = format!("{}/{}", provider.name, written.model);
@@ -293,7 +296,7 @@ fn deployment(
         max_output: written.max_output,
         capabilities: written.capabilities.clone(),
         quirks: provider.quirks.clone(),
-        price: written.price,
+        prices: Prices::new(written.price.as_ref(), sheet, &provider.priced_as, &written.model),
         cell: cells.deployment(&label, rule),
         label: HeaderValue::from_str(&printable)
             .unwrap_or_else(|_| HeaderValue::from_static("unnamed")),
