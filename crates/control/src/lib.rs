@@ -7,26 +7,33 @@
 //! enter; time and chance come in through [`freehold_types::Env`].
 //!
 //! To add a limit: a cell in [`Limits`], its arithmetic in `limits/`, its code
-//! in [`Code`], and a line in `Ledger::admit`'s order.
+//! in [`Code`], and a line in `Admission::admit`'s order.
 
 pub mod prices;
 
 mod admission;
 mod budget;
+mod control;
+mod error;
 mod identity;
 mod limits;
+mod manage;
 mod refusal;
 mod scope;
 #[cfg(test)]
 mod testing;
 mod usage;
 
-pub use admission::{
-    Admission, AdmissionCounts, AdmissionSettings, Ask, Settled, Ticket, Unpriced,
-};
-pub use budget::{Budget, Period, PeriodError, Standing, Window};
+pub use admission::{AdmissionCounts, AdmissionSettings, Ask, Settled, Ticket, Unpriced};
+pub use budget::{Budget, Standing, Window};
+pub use control::{Control, Settings, Started};
+pub use error::Error;
+pub use freehold_store::budgets::{Period, PeriodError};
 pub use identity::{Group, Key, KeyHash, Principal, Routes, RoutesError, TreeError};
 pub use limits::Limits;
+pub use manage::{Issued, KeyChange, NewBudget, NewKey};
 pub use refusal::{Code, Refusal};
 pub use scope::Scope;
-pub use usage::{Flush, Settlement, Tokens};
+pub use usage::{
+    Durability, Flush, Settlement, Tokens, UsageCounts, UsageSettings, UsageWriter, WhenStoreDown,
+};

@@ -39,6 +39,8 @@ pub struct Key {
 const INSERT: &str = "INSERT INTO keys (tenant, id, group_name, name, hash, prefix, admin, routes,
     limits, created_at, expires_at, revoked_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING";
+const UPDATE: &str = "UPDATE keys SET group_name = $3, name = $4, admin = $5, routes = $6,
+    limits = $7, expires_at = $8 WHERE tenant = $1 AND id = $2";
 const REVOKE: &str = "UPDATE keys SET revoked_at = $3
     WHERE tenant = $1 AND id = $2 AND revoked_at IS NULL";
 const GET: &str = "SELECT tenant, id, group_name, name, hash, prefix, admin, routes, limits,
@@ -70,6 +72,24 @@ pub fn insert(key: &Key) -> Unit {
         key.revoked_at,
     ];
     unit.expect(1, INSERT, args);
+    unit
+}
+
+/// Changes what may change of a key: its group, name, rights, limits and end;
+/// fails its guard if there is none.
+pub fn update(key: &Key) -> Unit {
+    let mut unit = Unit::new("keys.update");
+    let args = args![
+        key.tenant.shared(),
+        key.id.to_string(),
+        key.group.as_ref().map(GroupId::shared),
+        key.name.shared(),
+        key.admin,
+        key.routes.clone(),
+        Arc::clone(&key.limits),
+        key.expires_at,
+    ];
+    unit.expect(1, UPDATE, args);
     unit
 }
 

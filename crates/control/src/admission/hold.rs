@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use crate::admission::{Ask, Unpriced};
 use crate::budget::{Account, Exhausted, Reservation};
 use crate::identity::{GATES_MAX, Principal};
-use crate::limits::MeterHold;
+use crate::limits::{Meter, MeterHold};
+use crate::usage::Post;
 use crate::{Code, Refusal};
 
 /// What an exchange has taken. It does not give back by itself: it ends in
@@ -37,6 +38,7 @@ impl Hold {
     /// Takes at every gate, or nothing.
     pub(super) fn take(
         env: &dyn Env,
+        now: Timestamp,
         principal: &Arc<Principal>,
         ask: &Ask<'_>,
         unpriced: Unpriced,
@@ -49,7 +51,7 @@ impl Hold {
             funds: Vec::new(),
             reserved: ask.reserve,
         };
-        let taken = hold.take_meters(env).and_then(|()| hold.take_funds(env, ask, unpriced));
+        let taken = hold.take_meters(env).and_then(|()| hold.take_funds(now, ask, unpriced));
         match taken {
             Ok(()) => Ok(hold),
             Err(refusal) => {
@@ -70,17 +72,15 @@ impl Hold {
 
     fn take_funds(
         &mut self,
-        env: &dyn Env,
+        now: Timestamp,
         ask: &Ask<'_>,
         unpriced: Unpriced,
     ) -> Result<(), Refusal> {
-        let mut now = None;
         for gate in self.principal.gates() {
             for account in &**gate.accounts() {
                 if ask.reserve.is_none() && unpriced == Unpriced::Refuse {
                     return Err(refuse_unpriced(ask.route, account));
                 }
-                let now = *now.get_or_insert_with(|| env.now());
                 // What has no price holds its accounts with nothing in them,
                 // for a cost that turns up after all.
                 let amount = ask.reserve.unwrap_or(Money::ZERO);
@@ -153,13 +153,16 @@ impl Hold {
         }
     }
 
-    fn meters(&self) -> impl Iterator<Item = (&crate::limits::Meter, MeterHold)> {
+    fn meters(&self) -> impl Iterator<Item = (&Meter, MeterHold)> {
         let gates = self.principal.gates().iter().map(|gate| gate.meter());
         gates.zip(self.meters).take(self.meters_taken)
     }
 
-    pub(super) fn principal(&self) -> &Arc<Principal> {
-        &self.principal
+    /// The budgets that it is charged to.
+    pub(super) fn posts(&self) -> Vec<Post> {
+        let post =
+            |fund: &Fund| Post { budget: fund.account.id(), period_start: fund.first.window_start };
+        self.funds.iter().map(post).collect()
     }
 
     pub(super) fn tokens(&self) -> u64 {

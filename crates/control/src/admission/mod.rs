@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use freehold_types::{Env, Money};
+use jiff::Timestamp;
 
 pub use counts::AdmissionCounts;
 pub(crate) use gate::Gate;
@@ -18,6 +19,7 @@ pub use ticket::{Settled, Ticket};
 
 use crate::identity::Principal;
 use crate::limits::Slots;
+use crate::usage::Books;
 use crate::{Code, Refusal};
 use counts::Counts;
 use hold::Hold;
@@ -67,26 +69,28 @@ pub struct Ask<'a> {
 }
 
 /// The desk that every exchange passes.
-pub struct Admission {
+pub(crate) struct Admission {
     env: Arc<dyn Env>,
     settings: ArcSwap<AdmissionSettings>,
     in_flight: Slots,
     counts: Counts,
+    books: Arc<Books>,
 }
 
 impl Admission {
-    /// A desk with nothing in flight.
-    pub fn new(env: Arc<dyn Env>, settings: AdmissionSettings) -> Self {
+    /// A desk with nothing in flight, and the books for what passes it.
+    pub(crate) fn new(env: Arc<dyn Env>, settings: AdmissionSettings, books: Arc<Books>) -> Self {
         Self {
             env,
             settings: ArcSwap::from_pointee(settings),
             in_flight: Slots::default(),
             counts: Counts::default(),
+            books,
         }
     }
 
     /// New settings, in force with the next exchange.
-    pub fn set(&self, settings: AdmissionSettings) {
+    pub(crate) fn set(&self, settings: AdmissionSettings) {
         self.settings.store(Arc::new(settings));
     }
 
@@ -95,15 +99,16 @@ impl Admission {
     ///
     /// The order is: the route, the server, then for the key, its groups and
     /// the tenant concurrency, requests and tokens, then the budgets.
-    pub fn admit(
+    pub(crate) fn admit(
         self: &Arc<Self>,
         principal: &Arc<Principal>,
         ask: &Ask<'_>,
     ) -> Result<Ticket, Refusal> {
-        match self.reserve(principal, ask) {
+        let now = self.env.now();
+        match self.reserve(principal, ask, now) {
             Ok(hold) => {
                 self.counts.admitted();
-                Ok(Ticket::new(Arc::clone(self), hold))
+                Ok(Ticket::new(Arc::clone(self), Arc::clone(principal), ask, now, hold))
             }
             Err(refusal) => {
                 self.counts.refused(refusal.code);
@@ -112,23 +117,28 @@ impl Admission {
         }
     }
 
-    fn reserve(&self, principal: &Arc<Principal>, ask: &Ask<'_>) -> Result<Hold, Refusal> {
+    fn reserve(
+        &self,
+        principal: &Arc<Principal>,
+        ask: &Ask<'_>,
+        now: Timestamp,
+    ) -> Result<Hold, Refusal> {
         principal.may_call(ask.route)?;
         let settings = self.settings.load();
         if !self.in_flight.take(settings.max_in_flight) {
             return Err(shed(settings.max_in_flight));
         }
-        Hold::take(&*self.env, principal, ask, settings.unpriced)
+        Hold::take(&*self.env, now, principal, ask, settings.unpriced)
             .inspect_err(|_| self.in_flight.release())
     }
 
     /// Exchanges in flight.
-    pub fn in_flight(&self) -> u32 {
+    pub(crate) fn in_flight(&self) -> u32 {
         self.in_flight.taken()
     }
 
     /// What has happened here since the start.
-    pub fn counts(&self) -> AdmissionCounts {
+    pub(crate) fn counts(&self) -> AdmissionCounts {
         self.counts.read()
     }
 }

@@ -3,13 +3,15 @@
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use freehold_store::budgets::Period;
 use freehold_types::{BudgetId, ErrorKind, GroupId, KeyId, KeyName, TenantId};
 
 use super::*;
-use crate::budget::{Budget, Period};
+use crate::budget::Budget;
 use crate::identity::{Group, Key, KeyHash, Registry, Routes};
 use crate::testing::TestEnv;
-use crate::{Limits, Scope, Settlement, Tokens};
+use crate::usage::Books;
+use crate::{Limits, Scope, Settlement, Tokens, UsageSettings};
 
 fn money(nanos: i128) -> Money {
     Money::from_nanos(nanos).unwrap()
@@ -51,7 +53,8 @@ impl Desk {
         };
         let principal = Arc::new(registry.put_key(key).unwrap());
         let door: Arc<dyn Env> = env.clone();
-        let admission = Arc::new(Admission::new(door, AdmissionSettings::default()));
+        let books = Arc::new(Books::new(UsageSettings::default()));
+        let admission = Arc::new(Admission::new(door, AdmissionSettings::default(), books));
         Self { env, admission, registry, principal }
     }
 
@@ -93,6 +96,13 @@ impl Desk {
             assert_eq!(standing.reserved, Money::ZERO, "{}", budget.scope);
         }
     }
+}
+
+/// Without durability `Sync` this is done at once.
+fn begin(ticket: &mut Ticket) {
+    let mut begun = std::pin::pin!(ticket.begin());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert_eq!(begun.as_mut().poll(&mut context), std::task::Poll::Ready(Ok(())));
 }
 
 fn group(name: &str) -> GroupId {
@@ -153,7 +163,14 @@ fn a_refusal_at_the_last_scope_leaves_the_others_as_they_were() {
 #[test]
 fn a_route_beyond_the_keys_list_is_refused_before_anything_is_taken() {
     let desk = Desk::new();
-    let ask = Ask { route: "claude", input_tokens_upper: 1, output_tokens_upper: 1, reserve: None };
+    let ask = Ask {
+        route: &"claude".into(),
+        dialect: &"chat".into(),
+        stream: true,
+        input_tokens_upper: 1,
+        output_tokens_upper: 1,
+        reserve: None,
+    };
     let refusal = desk.admission.admit(&desk.principal, &ask).unwrap_err();
     assert_eq!((refusal.code, refusal.kind), (Code::RouteForbidden, ErrorKind::Forbidden));
     assert!(refusal.message.contains("`local`, `gpt-*`"), "{refusal}");
@@ -167,7 +184,7 @@ fn settling_turns_reservations_into_what_was_used_everywhere() {
     let of_tenant = desk.budget(tenant_scope(), 1_000);
     let of_key = desk.budget(Scope::Key(TenantId::main(), desk.principal.key().id), 1_000);
     let mut ticket = desk.admit(800, Some(600)).unwrap();
-    drop(ticket.begin().unwrap());
+    begin(&mut ticket);
     assert_eq!(ticket.reserved(), Some(money(600)));
     assert_eq!(desk.standing(of_key), (Money::ZERO, money(600)));
     let settled = ticket.settle(used(300, 250));
@@ -188,7 +205,7 @@ fn a_dropped_ticket_costs_nothing_before_an_attempt_and_its_reservation_after() 
     drop(desk.admit(400, Some(300)).unwrap());
     assert_eq!(desk.standing(id), (Money::ZERO, Money::ZERO));
     let mut ticket = desk.admit(400, Some(300)).unwrap();
-    drop(ticket.begin().unwrap());
+    begin(&mut ticket);
     drop(ticket);
     assert_eq!(desk.standing(id), (money(300), Money::ZERO));
     let left = desk.principal.gates()[0].meter().left(desk.env.monotonic());
@@ -277,12 +294,12 @@ fn racing_clients_overspend_by_nothing() {
                             0
                         }
                         1 => {
-                            drop(ticket.begin().unwrap());
+                            begin(&mut ticket);
                             drop(ticket);
                             reserve
                         }
                         _ => {
-                            drop(ticket.begin().unwrap());
+                            begin(&mut ticket);
                             ticket.settle(cost(i128::from(reserve - round % 7)));
                             reserve - round % 7
                         }

@@ -2,11 +2,12 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use freehold_store::budgets::Period;
 use freehold_types::{BudgetId, Money};
 use jiff::Timestamp;
 
 use crate::Scope;
-use crate::budget::{Period, Window};
+use crate::budget::Window;
 
 /// A budget as it was agreed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +61,8 @@ struct Book {
 pub(crate) struct Reservation {
     turn: u64,
     amount: Money,
+    /// The start of the window that it belongs to.
+    pub(crate) window_start: Timestamp,
 }
 
 /// A budget cannot pay.
@@ -78,7 +81,7 @@ impl Account {
         let book = Book {
             amount: budget.amount,
             period: budget.period,
-            window: budget.period.window(now),
+            window: Window::of(budget.period, now),
             turn: 0,
             spent,
             reserved: Money::ZERO,
@@ -111,7 +114,7 @@ impl Account {
             });
         }
         book.reserved = book.reserved.saturating_add(amount);
-        Ok(Reservation { turn: book.turn, amount })
+        Ok(Reservation { turn: book.turn, amount, window_start: book.window.start })
     }
 
     /// Replaces a reservation by what the exchange cost. Both belong to the
@@ -165,7 +168,7 @@ impl Account {
 
 impl Book {
     fn begin(&mut self, now: Timestamp, spent: Money) {
-        self.window = self.period.window(now);
+        self.window = Window::of(self.period, now);
         self.turn += 1;
         self.spent = spent;
         self.reserved = Money::ZERO;

@@ -2,11 +2,11 @@
 //! in a period.
 
 mod account;
-mod period;
+mod window;
 
 pub(crate) use account::{Account, Exhausted, Reservation};
 pub use account::{Budget, Standing};
-pub use period::{Period, PeriodError, Window};
+pub use window::Window;
 
 #[cfg(test)]
 mod tests;

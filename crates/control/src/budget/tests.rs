@@ -1,5 +1,6 @@
 //! Accounts against a reference that keeps every entry and adds them up anew.
 
+use freehold_store::budgets::Period;
 use freehold_types::{BudgetId, Money, TenantId};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -118,7 +119,7 @@ proptest! {
         let account = account(AMOUNT, Period::Day, now);
         let mut entries: Vec<Entry> = Vec::new();
         for step in steps {
-            let day = Period::Day.window(now).start;
+            let day = Window::of(Period::Day, now).start;
             let sum = |entries: &[Entry], open: bool| -> i128 {
                 entries
                     .iter()

@@ -1,10 +1,11 @@
 //! Who: virtual keys, the groups and tenants that they are in.
 
-mod bearer;
+pub(crate) mod bearer;
 mod glob;
 mod principal;
 mod registry;
 mod snapshot;
+mod stored;
 mod tree;
 
 pub use bearer::KeyHash;
@@ -12,6 +13,7 @@ pub use glob::{Routes, RoutesError};
 pub use principal::{Key, Principal};
 pub(crate) use registry::{Principals, Registry};
 pub(crate) use snapshot::Snapshot;
+pub(crate) use stored::{group_from_row, group_to_row, key_from_row, key_to_row};
 pub use tree::{Group, TreeError};
 
 /// The most gates that an exchange passes: its key's, its groups', its

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use freehold_types::{GroupId, KeyId, KeyName, TenantId};
 use jiff::Timestamp;
@@ -97,6 +98,18 @@ impl Principal {
 
     pub(crate) fn gates(&self) -> &[Arc<Gate>] {
         &self.gates
+    }
+
+    /// What is left of each limit at the gate that leaves least.
+    pub(crate) fn left(&self, now: Duration) -> Limits {
+        let least = |a: Option<u64>, b: Option<u64>| a.into_iter().chain(b).min();
+        self.gates.iter().map(|gate| gate.meter().left(now)).fold(Limits::default(), |sum, gate| {
+            Limits {
+                requests_per_minute: least(sum.requests_per_minute, gate.requests_per_minute),
+                tokens_per_minute: least(sum.tokens_per_minute, gate.tokens_per_minute),
+                concurrency: sum.concurrency.into_iter().chain(gate.concurrency).min(),
+            }
+        })
     }
 
     /// Whether the key is good at this moment.

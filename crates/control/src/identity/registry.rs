@@ -3,16 +3,19 @@
 //! Pure: the directory writes a change through the store first and applies it
 //! here after.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use freehold_store::exchanges::Opened;
 use freehold_types::{BudgetId, GroupId, KeyId, Money, TenantId};
 use jiff::Timestamp;
 
 use crate::admission::Gate;
-use crate::budget::{Account, Budget, Standing};
+use crate::budget::{Account, Budget, Standing, Window};
 use crate::identity::tree::{self, Groups};
 use crate::identity::{Group, Key, KeyHash, Principal, TreeError};
+use crate::manage::Loaded;
+use crate::usage::Post;
 use crate::{Limits, Scope};
 
 /// What is looked up with every request; never changed, only replaced.
@@ -32,7 +35,7 @@ pub(crate) struct Registry {
 impl Registry {
     /// Takes a key in, or replaces it, and gives the principal for it.
     pub(crate) fn put_key(&mut self, key: Key) -> Result<Principal, TreeError> {
-        let chain = tree::chain(&self.groups, &key.tenant, key.group.as_ref())?;
+        let chain = self.chain(&key)?;
         let scope = Scope::Key(key.tenant.clone(), key.id);
         self.gate(scope).meter().set_limits(key.limits);
         self.keys.insert(key.id, key.clone());
@@ -41,13 +44,24 @@ impl Registry {
 
     /// A new principal for every key: after groups have moved.
     pub(crate) fn principals(&mut self) -> Result<Principals, TreeError> {
-        let keys: Vec<Key> = self.keys.values().cloned().collect();
+        let mut keys: Vec<Key> = self.keys.values().cloned().collect();
+        // A bearer key that was given anew after its revocation is good again:
+        // of two with one hash the later in this order stays.
+        keys.sort_by_key(|key| (key.revoked_at.is_none(), key.id));
         keys.into_iter()
             .map(|key| {
-                let chain = tree::chain(&self.groups, &key.tenant, key.group.as_ref())?;
+                let chain = self.chain(&key)?;
                 Ok((key.hash, Arc::new(self.principal(key, chain))))
             })
             .collect()
+    }
+
+    /// A revoked key passes no gate any more, and its group may be gone.
+    fn chain(&self, key: &Key) -> Result<Vec<GroupId>, TreeError> {
+        if key.revoked_at.is_some() {
+            return Ok(Vec::new());
+        }
+        tree::chain(&self.groups, &key.tenant, key.group.as_ref())
     }
 
     fn principal(&mut self, key: Key, chain: Vec<GroupId>) -> Principal {
@@ -86,6 +100,42 @@ impl Registry {
         self.gates.remove(&Scope::Group(tenant.clone(), id.clone()));
     }
 
+    /// Whether groups or keys that are not revoked are in it.
+    pub(crate) fn group_in_use(&self, tenant: &TenantId, id: &GroupId) -> bool {
+        let inside = |of: &TenantId, group: Option<&GroupId>| of == tenant && group == Some(id);
+        self.groups.values().any(|group| inside(&group.tenant, group.parent.as_ref()))
+            || self
+                .keys
+                .values()
+                .any(|key| key.revoked_at.is_none() && inside(&key.tenant, key.group.as_ref()))
+    }
+
+    pub(crate) fn budgets_of_group(&self, tenant: &TenantId, id: &GroupId) -> Vec<BudgetId> {
+        let scope = Scope::Group(tenant.clone(), id.clone());
+        let budgets = self.budgets.values().map(|(budget, _)| budget);
+        budgets.filter(|budget| budget.scope == scope).map(|budget| budget.id).collect()
+    }
+
+    /// Lets go of keys, groups and budgets that are not in `loaded`.
+    pub(crate) fn forget_all_but(&mut self, loaded: &Loaded) {
+        self.keys.clear();
+        self.groups.clear();
+        let budgets: BTreeSet<_> = loaded.budgets.iter().map(|budget| budget.id).collect();
+        let gone: Vec<_> =
+            self.budgets.keys().copied().filter(|id| !budgets.contains(id)).collect();
+        for id in gone {
+            self.remove_budget(id);
+        }
+        let keys: BTreeSet<_> = loaded.keys.iter().map(|key| key.id).collect();
+        let groups: BTreeSet<_> =
+            loaded.groups.iter().map(|group| (&group.tenant, &group.id)).collect();
+        self.gates.retain(|scope, _| match scope {
+            Scope::Tenant(_) => true,
+            Scope::Group(tenant, group) => groups.contains(&(tenant, group)),
+            Scope::Key(_, key) => keys.contains(key),
+        });
+    }
+
     pub(crate) fn group(&self, tenant: &TenantId, id: &GroupId) -> Option<&Group> {
         self.groups.get(&(tenant.clone(), id.clone()))
     }
@@ -94,10 +144,24 @@ impl Registry {
         self.groups.values()
     }
 
-    /// The groups of an exchange's key, from the inside out; those that are
-    /// gone by now are left out.
-    pub(crate) fn chain(&self, tenant: &TenantId, group: Option<&GroupId>) -> Vec<GroupId> {
-        tree::chain(&self.groups, tenant, group).unwrap_or_default()
+    /// The budgets that an exchange is charged to, in the periods in which it
+    /// began, as far as its groups still are what they were.
+    pub(crate) fn posts(&self, opened: &Opened) -> Vec<Post> {
+        let tenant = &opened.tenant;
+        let chain = tree::chain(&self.groups, tenant, opened.group.as_ref()).unwrap_or_default();
+        let charged = |scope: &Scope| match scope {
+            Scope::Tenant(of) => of == tenant,
+            Scope::Group(of, group) => of == tenant && chain.contains(group),
+            Scope::Key(of, key) => of == tenant && *key == opened.key,
+        };
+        self.budgets
+            .values()
+            .filter(|(budget, _)| charged(&budget.scope))
+            .map(|(budget, _)| Post {
+                budget: budget.id,
+                period_start: Window::of(budget.period, opened.opened_at).start,
+            })
+            .collect()
     }
 
     pub(crate) fn set_tenant_limits(&mut self, tenant: &TenantId, limits: Limits) {

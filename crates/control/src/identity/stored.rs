@@ -32,7 +32,7 @@ fn limits_from_json(json: &str) -> Result<Limits, serde_json::Error> {
     Ok(Limits { requests_per_minute, tokens_per_minute, concurrency })
 }
 
-pub(super) fn key_to_row(key: &Key) -> keys::Key {
+pub(crate) fn key_to_row(key: &Key) -> keys::Key {
     let routes = key.routes.patterns().map(|patterns| {
         // A list of text always serialises.
         serde_json::to_string(patterns).unwrap_or_default().into()
@@ -53,7 +53,7 @@ pub(super) fn key_to_row(key: &Key) -> keys::Key {
     }
 }
 
-pub(super) fn key_from_row(row: &keys::Key) -> Result<Key, Error> {
+pub(crate) fn key_from_row(row: &keys::Key) -> Result<Key, Error> {
     let damaged = |why: String| Error::Damaged { what: format!("key `{}`", row.id), why };
     let hash = <[u8; 32]>::try_from(&*row.hash)
         .map_err(|_| damaged(format!("its hash has {} bytes", row.hash.len())))?;
@@ -81,7 +81,7 @@ pub(super) fn key_from_row(row: &keys::Key) -> Result<Key, Error> {
     })
 }
 
-pub(super) fn group_to_row(group: &Group, created_at: jiff::Timestamp) -> groups::Group {
+pub(crate) fn group_to_row(group: &Group, created_at: jiff::Timestamp) -> groups::Group {
     groups::Group {
         tenant: group.tenant.clone(),
         name: group.id.clone(),
@@ -91,7 +91,7 @@ pub(super) fn group_to_row(group: &Group, created_at: jiff::Timestamp) -> groups
     }
 }
 
-pub(super) fn group_from_row(row: &groups::Group) -> Result<Group, Error> {
+pub(crate) fn group_from_row(row: &groups::Group) -> Result<Group, Error> {
     let limits = limits_from_json(&row.limits).map_err(|error| Error::Damaged {
         what: format!("group `{}` of `{}`", row.name, row.tenant),
         why: error.to_string(),

@@ -45,21 +45,20 @@ pub(crate) fn chain(
     tenant: &TenantId,
     group: Option<&GroupId>,
 ) -> Result<Vec<GroupId>, TreeError> {
-    let mut chain = Vec::new();
-    let mut next = group.cloned();
+    let mut chain: Vec<GroupId> = Vec::new();
+    let mut next = group;
     while let Some(id) = next {
-        if chain.contains(&id) {
-            return Err(TreeError::Cycle(id));
+        if chain.contains(id) {
+            return Err(TreeError::Cycle(id.clone()));
         }
         if chain.len() == DEPTH_MAX {
             return Err(TreeError::TooDeep(chain.swap_remove(0)));
         }
-        let key = (tenant.clone(), id);
-        let Some(found) = groups.get(&key) else {
-            return Err(TreeError::Missing(key.0, key.1));
+        let Some(found) = groups.get(&(tenant.clone(), id.clone())) else {
+            return Err(TreeError::Missing(tenant.clone(), id.clone()));
         };
-        next = found.parent.clone();
-        chain.push(key.1);
+        chain.push(id.clone());
+        next = found.parent.as_ref();
     }
     Ok(chain)
 }

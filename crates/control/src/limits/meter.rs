@@ -49,6 +49,7 @@ impl Meter {
         meter
     }
 
+    #[cfg(test)]
     pub(crate) fn scope(&self) -> &Scope {
         &self.scope
     }
@@ -67,6 +68,7 @@ impl Meter {
     }
 
     /// Exchanges of this scope in flight.
+    #[cfg(test)]
     pub(crate) fn in_flight(&self) -> u32 {
         self.slots.taken()
     }

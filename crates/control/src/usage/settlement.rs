@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use freehold_store::exchanges::{Closed, Tokens};
 use freehold_types::{Money, Rounding};
+use jiff::Timestamp;
 
 /// What an exchange used and what became of it, all attempts together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,26 +32,31 @@ pub struct Settlement {
     pub estimated: bool,
 }
 
-/// Token counts; those beside `input` and `output` are parts of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tokens {
-    /// All input.
-    pub input: u64,
-    /// Input read from a prompt cache.
-    pub cache_read: u64,
-    /// Input written to a prompt cache.
-    pub cache_write: u64,
-    /// Of the written, what is kept for long.
-    pub cache_write_long: u64,
-    /// All output.
-    pub output: u64,
-    /// Output that was reasoning.
-    pub reasoning: u64,
-}
+impl Settlement {
+    /// Input and output tokens together.
+    pub(crate) fn total_tokens(&self) -> u64 {
+        self.tokens.input.saturating_add(self.tokens.output)
+    }
 
-impl Tokens {
-    /// Input and output together.
-    pub fn total(&self) -> u64 {
-        self.input.saturating_add(self.output)
+    /// An exchange that was given up before anything was sent.
+    pub(crate) fn abandoned() -> Self {
+        Self { error: Some("cancelled".into()), cost: Some(Money::ZERO), ..Self::default() }
+    }
+
+    pub(crate) fn into_closed(self, closed_at: Timestamp) -> Closed {
+        Closed {
+            closed_at,
+            provider: self.provider,
+            deployment: self.deployment,
+            model: self.model,
+            status: self.status,
+            error: self.error,
+            attempts: self.attempts,
+            tokens: self.tokens,
+            unpriced: self.cost.is_none(),
+            cost: self.cost.unwrap_or(Money::ZERO),
+            rounding: self.rounding,
+            estimated: self.estimated,
+        }
     }
 }

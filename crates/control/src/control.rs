@@ -1,0 +1,147 @@
+//! The room as a whole: what is kept in memory, and the way to the store.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use freehold_store::exchanges::Opened;
+use freehold_types::{Db, Env, TenantId};
+
+use crate::admission::Admission;
+use crate::identity::{Principal, Principals, Registry, Snapshot};
+use crate::usage::{self, Books, UsageCounts, UsageSettings, UsageWriter};
+use crate::{AdmissionCounts, AdmissionSettings, Ask, Error, Limits, Refusal, Ticket};
+
+/// How control is set up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// What may be admitted.
+    pub admission: AdmissionSettings,
+    /// How usage is recorded.
+    pub usage: UsageSettings,
+}
+
+/// Keys, limits, budgets and usage of one node. What an exchange asks is
+/// answered from memory, whether the store is up or not; what an
+/// administrator changes is durable when the call returns, and in force.
+pub struct Control {
+    pub(crate) db: Arc<dyn Db>,
+    pub(crate) env: Arc<dyn Env>,
+    registry: Mutex<Registry>,
+    pub(crate) snapshot: Snapshot,
+    admission: Arc<Admission>,
+    books: Arc<Books>,
+    /// Held from reading what a change depends on until the change is in
+    /// memory, across the store's commit.
+    pub(crate) turn: tokio::sync::Mutex<()>,
+}
+
+/// A node's control, just opened.
+pub struct Started {
+    /// The room.
+    pub control: Control,
+    /// The task that writes usage; to be run until it ends.
+    pub writer: UsageWriter,
+    /// Exchanges that a crash had left open. They are settled at their
+    /// reservations by now; this is for the log.
+    pub interrupted: Vec<Opened>,
+}
+
+impl Control {
+    /// Takes up what the store has, and settles what a crash left open.
+    pub async fn open(
+        db: Arc<dyn Db>,
+        env: Arc<dyn Env>,
+        settings: Settings,
+    ) -> Result<Started, Error> {
+        let now = env.now();
+        let mut registry = Registry::default();
+        let loaded = crate::manage::load(&*db).await?;
+        let principals = registry.replace(loaded, now)?;
+        let interrupted = usage::recover(&*db, &registry, now).await?;
+        // Only now, for the recovery has charged the budgets.
+        crate::manage::load_spends(&*db, &mut registry, now).await?;
+
+        let books = Arc::new(Books::new(settings.usage));
+        let writer = UsageWriter::new(Arc::clone(&db), Arc::clone(&env), Arc::clone(&books));
+        let admission = Admission::new(Arc::clone(&env), settings.admission, Arc::clone(&books));
+        let control = Self {
+            db,
+            snapshot: Snapshot::new(Arc::clone(&env), principals),
+            env,
+            registry: Mutex::new(registry),
+            admission: Arc::new(admission),
+            books,
+            turn: tokio::sync::Mutex::default(),
+        };
+        Ok(Started { control, writer, interrupted })
+    }
+
+    /// Who presents this key, if it is good now.
+    pub fn authenticate(&self, presented: &str) -> Result<Arc<Principal>, Refusal> {
+        self.snapshot.authenticate(presented)
+    }
+
+    /// Reserves what the exchange may use, at every scope that it is in, or
+    /// says which limit has no room. Never waits.
+    pub fn admit(&self, principal: &Arc<Principal>, ask: &Ask<'_>) -> Result<Ticket, Refusal> {
+        self.admission.admit(principal, ask)
+    }
+
+    /// New rules for admission, in force with the next exchange.
+    pub fn set_admission(&self, settings: AdmissionSettings) {
+        self.admission.set(settings);
+    }
+
+    /// Limits for all keys of a tenant together; they are the operator's
+    /// configuration and not kept in the store.
+    pub fn set_tenant_limits(&self, tenant: &TenantId, limits: Limits) {
+        self.registry().set_tenant_limits(tenant, limits);
+    }
+
+    /// What is left of the key's limits now, at the scope that leaves least.
+    pub fn left(&self, principal: &Principal) -> Limits {
+        principal.left(self.env.monotonic())
+    }
+
+    /// How long ago the keys in memory were last known to be the store's.
+    pub fn snapshot_age(&self) -> Duration {
+        self.snapshot.age()
+    }
+
+    /// Exchanges in flight.
+    pub fn in_flight(&self) -> u32 {
+        self.admission.in_flight()
+    }
+
+    /// What was admitted and refused since the start.
+    pub fn admission_counts(&self) -> AdmissionCounts {
+        self.admission.counts()
+    }
+
+    /// How the recording of usage stands.
+    pub fn usage_counts(&self) -> UsageCounts {
+        self.books.counts()
+    }
+
+    /// Writes all usage that is recorded so far and ends the writer. To be
+    /// called when no exchange is in flight any more; resolves when it is
+    /// done, which takes as long as the store is down.
+    pub async fn close(&self) {
+        self.books.close().await;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn record_for_test(&self, ending: usage::Ending) {
+        drop(self.books.end(ending));
+    }
+
+    pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {
+        // A panic in the middle would leave a key or a group half changed,
+        // which the next load mends.
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn publish(&self, principals: Principals) {
+        self.snapshot.replace(principals);
+    }
+}
