@@ -24,12 +24,9 @@ pub fn path(data: &Path) -> PathBuf {
     data.join("admin.key")
 }
 
-/// The key that the environment sets, else the one in the file, if any.
-pub fn given(data: &Path) -> Result<Option<Secret>, Error> {
-    if let Some(key) = std::env::var(BOOTSTRAP).ok().filter(|key| !key.is_empty()) {
-        return Ok(Some(Secret::new(key)));
-    }
-    read(data)
+/// The key that the environment sets, if it does.
+pub fn given() -> Option<Secret> {
+    std::env::var(BOOTSTRAP).ok().filter(|key| !key.is_empty()).map(Secret::new)
 }
 
 /// The key in the file, if there is one.

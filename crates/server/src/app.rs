@@ -10,13 +10,14 @@ use freehold_control::{
 };
 use freehold_gateway::options::Options;
 use freehold_gateway::transport::HttpTransport;
+use freehold_gateway::transport::guard::{Guard, Network};
 use freehold_gateway::{Gateway, Parts, Resolved, resolve};
 use freehold_store::{Sqlite, SqliteOptions};
 use freehold_types::{Env, TenantId};
 
 use crate::config::watch::Watcher;
 use crate::config::{self, Config, Live, Otherwise};
-use crate::http::body::BodyBudget;
+use crate::http::body::{BodyBudget, BodyLimits};
 use crate::http::drain::Drain;
 use crate::http::tls::Certificates;
 use crate::serve::{Error, Start};
@@ -43,6 +44,8 @@ pub struct App {
     pub drain: Drain,
     /// The log, if this process has it.
     pub logs: Option<Arc<Logs>>,
+    /// Where it is reached.
+    pub url: String,
     /// When it started, on the monotonic clock.
     pub started: Duration,
 }
@@ -53,15 +56,22 @@ pub(crate) struct Opened {
     pub(crate) writer: UsageWriter,
 }
 
+/// Where a server is.
+pub(crate) struct Place<'a> {
+    pub(crate) data: &'a Path,
+    pub(crate) workers: usize,
+    pub(crate) tls: Option<Arc<Certificates>>,
+    pub(crate) url: String,
+}
+
 /// Opens the store and everything over it.
 pub(crate) async fn open(
     start: Start,
     config: Config,
     logs: Option<Arc<Logs>>,
-    data: &Path,
-    workers: usize,
-    tls: Option<Arc<Certificates>>,
+    place: Place<'_>,
 ) -> Result<Opened, Error> {
+    let Place { data, workers, tls, url } = place;
     let Start { source, env, engine, .. } = start;
     let folder = SqliteOptions::new(data);
     let store = tokio::task::spawn_blocking(move || Sqlite::open(&folder)).await;
@@ -117,6 +127,7 @@ pub(crate) async fn open(
         bodies,
         drain,
         logs,
+        url,
         started: started_at,
     };
     Ok(Opened { app: Arc::new(app), writer: started.writer })
@@ -199,15 +210,28 @@ fn set_tenants(control: &Control, config: &Config, before: Option<&Config>) {
     }
 }
 
-/// Sees to it that there is a key to begin with.
+/// Sees to it that there is a key to begin with, and that its file holds it.
 async fn first_admin_key(control: &Control, data: &Path) -> Result<(), Error> {
-    let given = admin_key::given(data)?;
-    let key = control.ensure_admin_key(given).await?;
-    Ok(admin_key::write(data, &key)?)
+    let given = admin_key::given();
+    let made = control.ensure_admin_key(given.clone()).await?;
+    match given.or(made.map(|issued| issued.secret)) {
+        Some(key) => Ok(admin_key::write(data, &key)?),
+        None => Ok(()),
+    }
 }
 
-fn guard(options: &Options) -> freehold_gateway::transport::guard::Guard {
-    let mut guard = freehold_gateway::transport::guard::Guard::default();
-    drop(options);
-    guard
+/// What the operator lets untrusted addresses lead to.
+fn guard(options: &Options) -> Guard {
+    let fetch = &options.gateway.fetch;
+    Guard {
+        // They were read once already, when the configuration was checked.
+        allow: fetch.allow.iter().filter_map(|text| Network::parse(text)).collect(),
+        allow_http: fetch.allow_http,
+    }
+}
+
+impl crate::surface::Limits for Live<Config> {
+    fn body(&self) -> BodyLimits {
+        self.load().server.body_limits()
+    }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::body::Body as OwnBody;
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
+use http_body::Body;
 use http::{HeaderValue, Request, Response};
 use http_body_util::Either;
 use hyper::body::Incoming;
@@ -20,14 +21,17 @@ use crate::{admin, ops, request_id};
 /// What answers in the clients' dialects. Cloned for each request.
 pub trait Surface: Clone + Send + Sync + 'static {
     /// What it answers with.
-    type Body: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static;
+    type Body: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static;
 
     /// Answers one request.
-    fn answer(
+    fn answer<B>(
         self,
-        request: Request<Incoming>,
+        request: Request<B>,
         from: From,
-    ) -> impl Future<Output = Response<Self::Body>> + Send + 'static;
+    ) -> impl Future<Output = Response<Self::Body>> + Send + 'static
+    where
+        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B::Error: std::fmt::Display + Send;
 }
 
 /// Where a request comes from.

@@ -5,6 +5,7 @@
 //! nothing here decides who may do what, what it costs or who answers.
 
 pub mod admin;
+pub mod admin_key;
 pub mod app;
 pub mod config;
 pub mod data_folder;
@@ -19,4 +20,5 @@ pub mod out;
 pub mod problem;
 pub mod request_id;
 pub mod serve;
+pub mod surface;
 pub mod telemetry;

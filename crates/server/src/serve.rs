@@ -10,15 +10,17 @@ use freehold_types::Env;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::JoinHandle;
 
-use crate::app::{self, App};
+use crate::app::{self, App, Place};
 use crate::config::{self, Config, Source};
-use crate::edge::{self, Surface};
+use crate::admin::{self, Admin, Via};
+use crate::edge;
 use crate::http::accept::accept;
 use crate::http::connection::{Limits, serve_tcp};
 use crate::http::tls::{self, Certificates};
 use crate::http::workers::{Workers, cores};
 use crate::telemetry::logs::Logs;
-use crate::{admin, admin_key, data_folder};
+use crate::surface::Dialects;
+use crate::{admin_key, data_folder};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +73,6 @@ pub struct Server {
     pub address: SocketAddr,
     /// Where its admin key is kept.
     pub admin_key: PathBuf,
-    tls: Option<Arc<Certificates>>,
     workers: Workers,
     listener: Option<TcpListener>,
     usage: JoinHandle<()>,
@@ -80,12 +81,10 @@ pub struct Server {
 
 impl Server {
     /// Opens everything, in the order in which it may fail, and listens.
-    /// `surface` is called once on each worker, with its number.
-    pub async fn start<S: Surface>(
+    pub async fn start(
         start: Start,
         config: Config,
         logs: Option<Arc<Logs>>,
-        surface: impl Fn(&Arc<App>, usize) -> S + Clone + Send + 'static,
     ) -> Result<Self, Error> {
         let data = config.server.data.clone().unwrap_or_else(data_folder::usual);
         data_folder::open(&data).map_err(|error| Error::Data(data.clone(), error))?;
@@ -99,20 +98,21 @@ impl Server {
             set => set,
         };
         let limits = Limits::from(&config.server);
-        let opened = app::open(start, config, logs, &data, workers, tls.clone()).await?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let place = Place { data: &data, workers, tls: tls.clone(), url: format!("{scheme}://{address}") };
+        let opened = app::open(start, config, logs, place).await?;
         let app = opened.app;
-        let writer = opened.writer;
-        let usage = tokio::spawn(async move { writer.run().await });
+        let usage = tokio::spawn(opened.writer.run());
 
         let socket = admin::socket_path(&data);
         listen_for_admin(&app, &socket)?;
         let watcher = Arc::clone(&app.watcher);
         drop(tokio::spawn(async move { watcher.run().await }));
-        let workers = serve_on(workers, &app, tls.clone(), limits, surface)
+        let workers = serve_on(workers, &app, tls, limits)
             .map_err(|error| Error::System("a worker does not start", error))?;
         let admin_key = admin_key::path(&data);
         let listener = Some(listener);
-        Ok(Self { app, address, admin_key, tls, workers, listener, usage, socket })
+        Ok(Self { app, address, admin_key, workers, listener, usage, socket })
     }
 
     /// Its parts.
@@ -122,9 +122,7 @@ impl Server {
 
     /// The line that tells that it serves.
     pub fn ready_line(&self) -> String {
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
-        let key = self.admin_key.display();
-        format!("freehold is ready on {scheme}://{} (admin key: {key})", self.address)
+        format!("freehold is ready on {} (admin key: {})", self.app.url, self.admin_key.display())
     }
 
     /// Serves until [`Drain::begin`](crate::http::drain::Drain::begin), then
@@ -172,18 +170,22 @@ fn certificates(
     Ok(options.map(Certificates::load).transpose()?.map(Arc::new))
 }
 
-fn serve_on<S: Surface>(
+fn serve_on(
     count: usize,
     app: &Arc<App>,
     tls: Option<Arc<Certificates>>,
     limits: Limits,
-    surface: impl Fn(&Arc<App>, usize) -> S + Clone + Send + 'static,
 ) -> io::Result<Workers> {
     let app = Arc::clone(app);
     Workers::start(count, move |index| {
         freehold_gateway::transport::set_worker(index);
-        let surface = surface(&app, index);
-        let admin = admin::router(Arc::clone(&app), admin::Via::Network);
+        let surface = Dialects::new(
+            Arc::clone(&app.gateway),
+            Arc::clone(&app.control),
+            app.config.clone(),
+            app.bodies.clone(),
+        );
+        let admin = admin::router(Admin::from(&app), Via::Network);
         let (app, tls) = (Arc::clone(&app), tls.clone());
         move |stream: TcpStream, address: SocketAddr| {
             let (app, surface, admin) = (Arc::clone(&app), surface.clone(), admin.clone());

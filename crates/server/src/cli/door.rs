@@ -28,7 +28,12 @@ pub(super) fn call(
     path: &str,
     body: Option<&Value>,
 ) -> anyhow::Result<Value> {
-    block_on(async { Door::open(data).await?.call(method, path, body).await })?
+    block_on(async {
+        let door = Door::open(data).await?;
+        let answer = door.call(method, path, body).await;
+        door.close().await;
+        answer
+    })?
 }
 
 /// Follows the pages of a list and gives all that is on them.
@@ -49,6 +54,7 @@ pub(super) fn list(data: &DataArgs, path: &str) -> anyhow::Result<Vec<Value>> {
                 None => break,
             }
         }
+        door.close().await;
         Ok(all)
     })?
 }
@@ -97,11 +103,13 @@ impl Door {
                 driver.abort();
                 answer
             }
-            Self::Store(offline) => {
-                let answer = read(offline.call(request).await).await;
-                offline.flush().await?;
-                answer
-            }
+            Self::Store(offline) => read(offline.call(request).await).await,
+        }
+    }
+
+    async fn close(self) {
+        if let Self::Store(offline) = self {
+            offline.close().await;
         }
     }
 }

@@ -7,7 +7,6 @@ use freehold_server::config::Config;
 use freehold_server::env::RealEnv;
 use freehold_server::out;
 use freehold_server::serve::{Server, Start};
-use freehold_server::surface;
 use freehold_server::telemetry::logs::Logs;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -54,7 +53,7 @@ async fn serve(start: Start, config: Config, logs: Option<Arc<Logs>>) -> anyhow:
     }
     // Before anything is open: from here on a signal ends it in order.
     let mut signals = Signals::new()?;
-    let server = Server::start(start, config, logs, surface::Dialects::new).await?;
+    let server = Server::start(start, config, logs).await?;
     let app = Arc::clone(server.app());
     out::line(server.ready_line());
     let (hurry, hurried) = tokio::sync::oneshot::channel::<()>();

@@ -183,6 +183,9 @@ impl Config {
         if self.usage != before.usage {
             changed.push("usage");
         }
+        if self.gateway.gateway.fetch != before.gateway.gateway.fetch {
+            changed.push("gateway.fetch");
+        }
         if self.telemetry.logs.format != before.telemetry.logs.format {
             changed.push("telemetry.logs.format");
         }

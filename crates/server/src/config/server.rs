@@ -3,9 +3,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use freehold_gateway::options::At;
 use serde::Deserialize;
+
+use crate::http::body::BodyLimits;
 
 /// The `[server]` table.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -76,6 +79,15 @@ impl Default for ServerOptions {
 }
 
 impl ServerOptions {
+    /// The limits of request bodies.
+    pub fn body_limits(&self) -> BodyLimits {
+        BodyLimits {
+            bytes_max: self.body_bytes_max,
+            in_flight_max: self.body_bytes_in_flight_max,
+            stall: Duration::from_millis(self.body_timeout_ms),
+        }
+    }
+
     pub(super) fn validate(&self, at: &mut At<'_>) {
         for (key, value, least, most) in [
             ("workers", self.workers as u64, 0, 1024),

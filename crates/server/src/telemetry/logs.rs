@@ -4,10 +4,11 @@
 //! when that is full the line is dropped and counted.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -20,20 +21,19 @@ use crate::config::{LogFormat, LogLevel, LogOptions};
 /// Lines that may wait for standard error.
 const WAITING_MAX: usize = 8192;
 
-/// The running log. Dropping it writes what waits and ends its thread.
+/// The running log.
 pub struct Logs {
     level: reload::Handle<LevelFilter, Registry>,
-    queue: Option<Queue>,
-    dropped: Arc<AtomicU64>,
-    thread: Option<JoinHandle<()>>,
+    queue: Queue,
+    /// Taken by the first flush.
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Logs {
     /// Takes over the process's events. `None` if someone has already.
     pub fn start(options: LogOptions) -> Option<Self> {
         let (sender, lines) = sync_channel(WAITING_MAX);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let queue = Queue { sender, dropped: Arc::clone(&dropped) };
+        let queue = Queue { sender, dropped: Arc::default() };
         let (filter, level) = reload::Layer::new(filter(options.level));
         let usual = if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
         let layer = match options.format.unwrap_or(usual) {
@@ -51,7 +51,7 @@ impl Logs {
         tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().ok()?;
         let spawned =
             std::thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(&lines));
-        Some(Self { level, queue: Some(queue), dropped, thread: spawned.ok() })
+        Some(Self { level, queue, thread: Mutex::new(spawned.ok()) })
     }
 
     /// Changes how much is logged.
@@ -61,22 +61,22 @@ impl Logs {
         }
     }
 
-    /// Counts the lines that were dropped since the start.
-    pub fn dropped(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.dropped)
+    /// Lines that were dropped since the start.
+    pub fn dropped(&self) -> u64 {
+        self.queue.dropped.load(Ordering::Relaxed)
     }
 
-    /// Writes out what waits, at most for `limit`.
-    pub fn flush(mut self, limit: std::time::Duration) {
+    /// Writes out what waits, at most for `limit`, and ends the log.
+    pub fn flush(&self, limit: Duration) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(thread) = thread else { return };
         // The subscriber keeps a sender for ever, so the thread is told by an
         // empty line, which no event makes.
-        let told = self.queue.take().map(|queue| queue.sender.try_send(Vec::new()));
-        let Some(thread) = self.thread.take() else { return };
-        if !matches!(told, Some(Ok(()))) {
+        if self.queue.sender.try_send(Vec::new()).is_err() {
             return;
         }
-        let step = std::time::Duration::from_millis(1);
-        let mut waited = std::time::Duration::ZERO;
+        let step = Duration::from_millis(1);
+        let mut waited = Duration::ZERO;
         while !thread.is_finished() && waited < limit {
             std::thread::sleep(step);
             waited += step;
