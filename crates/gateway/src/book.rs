@@ -80,11 +80,7 @@ impl Book {
     /// is where the operator wants it before anything is sent.
     pub(crate) async fn begin(&mut self) -> Result<(), Box<ApiError>> {
         let Some(ticket) = &mut self.ticket else { return Ok(()) };
-        let begun = match ticket.begin() {
-            Ok(flush) => flush.done().await,
-            Err(refusal) => Err(refusal),
-        };
-        let Err(refusal) = begun else { return Ok(()) };
+        let Err(refusal) = ticket.begin().await else { return Ok(()) };
         let error = crate::refuse::refusal(&refusal);
         self.close(error.status, Outcome::Refused, Some(&error));
         Err(error)
@@ -209,7 +205,7 @@ impl Book {
         };
         let cancelled = outcome == Outcome::Gone;
         let exchange = ticket.exchange();
-        let settled = ticket.settle(&Settlement {
+        let settled = ticket.settle(Settlement {
             provider: deployment.map(|d| Arc::clone(&d.provider.name)),
             deployment: deployment.map(|d| Arc::clone(&d.name)),
             model: deployment.map(|_| Arc::clone(&self.model_there)),

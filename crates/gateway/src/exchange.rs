@@ -116,7 +116,7 @@ impl Gateway {
         opening: Opening,
     ) -> Result<Book, Box<ApiError>> {
         let metrics = &opening.route.cell.metrics;
-        match self.admission.admit(principal, ask) {
+        match self.control.admit(principal, ask) {
             Ok(ticket) => Ok(Book::open(opening, ticket)),
             Err(refusal) => {
                 let shed = refusal.code == Code::OverloadShed;
@@ -197,9 +197,15 @@ impl Gateway {
         book: &mut Book,
     ) -> Result<(Trying, Answered), Failed> {
         let (Some(after), Some(next)) = (asked.route.hedge_after, next) else {
-            return self.tried(asked, deployment, book.attempt(deployment, &asked.model_at(deployment))).await;
+            return self
+                .tried(asked, deployment, book.attempt(deployment, &asked.model_at(deployment)))
+                .await;
         };
-        let first = Box::pin(self.tried(asked, deployment, book.attempt(deployment, &asked.model_at(deployment))));
+        let first = Box::pin(self.tried(
+            asked,
+            deployment,
+            book.attempt(deployment, &asked.model_at(deployment)),
+        ));
         let first = match select(first, self.env.sleep(after)).await {
             Either::Left((answered, _)) => return answered,
             Either::Right(((), first)) => first,

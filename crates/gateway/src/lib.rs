@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use arc_swap::{ArcSwap, Guard};
-use freehold_control::Admission;
+use freehold_control::Control;
 use freehold_llm::model::ApiError;
 use freehold_types::{Env, ErrorKind, Transport};
 
@@ -55,7 +55,7 @@ pub struct Parts {
     /// The model in this process, if it is built in.
     pub engine: Option<Arc<dyn Engine>>,
     /// Who may do what, at what price.
-    pub admission: Arc<Admission>,
+    pub control: Arc<Control>,
     /// Limits on untrusted URLs.
     pub fetch: FetchOptions,
 }
@@ -66,7 +66,7 @@ pub struct Gateway {
     env: Arc<dyn Env>,
     transport: Arc<dyn Transport>,
     engine: Option<Arc<dyn Engine>>,
-    admission: Arc<Admission>,
+    control: Arc<Control>,
     fetch: FetchOptions,
     plan: ArcSwap<Plan>,
     /// Feeds the routing's draws: seeded once, then mixed, as a draw needs no
@@ -84,7 +84,7 @@ impl Gateway {
             env: parts.env,
             transport: parts.transport,
             engine: parts.engine,
-            admission: parts.admission,
+            control: parts.control,
             fetch: parts.fetch,
             plan: ArcSwap::from_pointee(plan),
             chance: AtomicU64::new(u64::from_le_bytes(seed)),

@@ -89,7 +89,7 @@ pub(crate) async fn open(
 
     let transport = Arc::new(HttpTransport::new(workers, guard(&config.gateway)));
     let Resolved { plan, pools, warnings } =
-        resolve(&config.gateway, &config.secrets, VERSION, None)?;
+        resolve(&config.gateway, &config.secrets, &config.sheet, VERSION, None)?;
     for warning in warnings {
         tracing::warn!(warning, "configuration");
     }
@@ -99,7 +99,7 @@ pub(crate) async fn open(
             env: Arc::clone(&env),
             transport: Arc::clone(&transport) as _,
             engine,
-            admission: Arc::clone(control.admission()),
+            control: Arc::clone(&control),
             fetch: config.gateway.gateway.fetch.clone(),
         },
         plan,
@@ -149,7 +149,7 @@ impl Follow {
     /// Everything that can fail comes first, so that nothing is half done.
     fn apply(&self, config: &Config, before: &Config) -> Result<(), String> {
         let plan = self.gateway.plan();
-        let resolved = resolve(&config.gateway, &config.secrets, VERSION, Some(&plan))
+        let resolved = resolve(&config.gateway, &config.secrets, &config.sheet, VERSION, Some(&plan))
             .map_err(|error| error.to_string())?;
         drop(plan);
         if let (Some(tls), Some(options)) = (&self.tls, &config.server.tls) {

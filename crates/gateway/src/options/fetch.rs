@@ -25,7 +25,13 @@ pub struct FetchOptions {
 
 impl Default for FetchOptions {
     fn default() -> Self {
-        Self { allow: Vec::new(), allow_http: false, body_bytes_max: 20 << 20, timeout_ms: 10_000, redirects_max: 3 }
+        Self {
+            allow: Vec::new(),
+            allow_http: false,
+            body_bytes_max: 20 << 20,
+            timeout_ms: 10_000,
+            redirects_max: 3,
+        }
     }
 }
 
