@@ -194,6 +194,28 @@ pub enum Quirk {
     NoStreamOptions,
     /// Chat: reasoning goes back as `reasoning_content` on the message.
     ReasoningContent,
+    /// Chat: how much to think goes as OpenRouter's `reasoning` object.
+    ReasoningObject,
+    /// Chat: thinking is switched by `thinking: {type}`.
+    ThinkingSwitch,
+    /// Chat: thinking is switched by `enable_thinking`, with `thinking_budget`.
+    EnableThinking,
+    /// Chat: `top_k` is known.
+    TopK,
+    /// Chat: the seed goes as `random_seed`.
+    RandomSeed,
+    /// Chat: `tool_choice` says `any` for `required`.
+    ToolChoiceAny,
+    /// Chat: ids of calls must be nine letters or digits.
+    NineCharCallIds,
+    /// Chat: fields that only OpenAI has (`store`, `metadata`...) are refused.
+    KnownFieldsOnly,
+    /// Chat: parts, tools and results take Anthropic's `cache_control`.
+    CacheControl,
+    /// Chat: documents go as Mistral's `document_url` parts.
+    DocumentUrl,
+    /// Chat: `file_data` may be a URL.
+    FileByUrl,
     /// Messages: no adaptive thinking; effort becomes a token budget.
     ThinkingBudgetOnly,
     /// Messages: `temperature`, `top_p` and `top_k` are refused.

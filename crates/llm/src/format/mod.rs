@@ -2,11 +2,12 @@
 
 use crate::{Codec, Dialect};
 
+pub mod chat;
 pub mod json;
 pub mod responses;
 
 /// The codecs, one a dialect, in the order of [`Dialect::ALL`].
-pub static CODECS: &[&dyn Codec] = &[&responses::Responses];
+pub static CODECS: &[&dyn Codec] = &[&chat::Chat, &responses::Responses];
 
 /// The codec of a dialect.
 pub fn codec(dialect: Dialect) -> &'static dyn Codec {
