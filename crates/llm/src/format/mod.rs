@@ -3,10 +3,11 @@
 use crate::{Codec, Dialect};
 
 pub mod json;
+pub mod messages;
 pub mod responses;
 
 /// The codecs, one a dialect, in the order of [`Dialect::ALL`].
-pub static CODECS: &[&dyn Codec] = &[&responses::Responses];
+pub static CODECS: &[&dyn Codec] = &[&responses::Responses, &messages::Messages];
 
 /// The codec of a dialect.
 pub fn codec(dialect: Dialect) -> &'static dyn Codec {
