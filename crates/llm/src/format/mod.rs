@@ -4,12 +4,17 @@ use crate::{Codec, Dialect};
 
 pub mod chat;
 pub mod json;
+pub mod messages;
 pub mod responses;
 
 /// The codecs, one a dialect, in the order of [`Dialect::ALL`].
-pub static CODECS: &[&dyn Codec] = &[&chat::Chat, &responses::Responses];
+pub static CODECS: &[&dyn Codec] = &[&chat::Chat, &responses::Responses, &messages::Messages];
 
 /// The codec of a dialect.
 pub fn codec(dialect: Dialect) -> &'static dyn Codec {
-    CODECS.iter().copied().find(|c| c.dialect() == dialect).unwrap_or(CODECS[0])
+    match dialect {
+        Dialect::Chat => &chat::Chat,
+        Dialect::Responses => &responses::Responses,
+        Dialect::Messages => &messages::Messages,
+    }
 }

@@ -239,6 +239,8 @@ impl UsageTap {
     fn payload(&mut self, data: &[u8]) -> bool {
         match self.dialect {
             Dialect::Chat => return self.chat(data),
+            // After the last event nothing belongs to the answer.
+            _ if self.seen.complete => {}
             Dialect::Responses => self.responses(data),
             Dialect::Messages => self.messages(data),
         }
