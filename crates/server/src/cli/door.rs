@@ -166,3 +166,14 @@ pub(super) fn show(
     Ok(())
 }
 
+
+/// Where the server that runs on the data folder is reached, if one does.
+pub(super) fn running_url(data: &DataArgs) -> anyhow::Result<String> {
+    block_on(async {
+        let socket = admin::socket_path(&data.folder()?);
+        let stream = UnixStream::connect(&socket).await;
+        drop(stream.with_context(|| format!("nothing listens at {}", socket.display()))?);
+        let status = Door::Socket(socket).call(&Method::GET, "/v1/freehold/status", None).await?;
+        Ok(text(&status, "url"))
+    })?
+}

@@ -7,6 +7,7 @@ mod bench;
 mod budgets;
 mod chat;
 mod check;
+mod client;
 mod door;
 mod groups;
 mod keys;
