@@ -166,7 +166,9 @@ def line(model):
     prices = bands(model)
     if not any("tier" not in entry for entry in prices):
         return None
-    record = {"model": model["id"], "match": patterns(model["match"]), "prices": prices}
+    # Names are compared in lower case.
+    names = list(dict.fromkeys(pattern.lower() for pattern in patterns(model["match"])))
+    record = {"model": model["id"], "match": names, "prices": prices}
     return json.dumps(record, ensure_ascii=True, separators=(",", ":"))
 
 

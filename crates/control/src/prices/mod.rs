@@ -223,7 +223,7 @@ mod tests {
     const OVERLAY: &str = r#"
         [[model]]
         provider = "openai"
-        match = ["gpt-5.4*", "!*-mini"]
+        match = ["GPT-5.4*", "!*-mini"]
         prices = [
             { input = "1 >10:3", output = "8" },
             { from = "2027-01-01", input = "0.5", output = "4" },

@@ -43,18 +43,22 @@ pub(super) struct Overlay {
 struct Model {
     provider: String,
     #[serde(rename = "match")]
+    /// In lower case, as names are compared.
     patterns: Vec<Cow<'static, str>>,
     prices: Vec<Band>,
 }
 
 impl Overlay {
     pub(super) fn parse(text: &str) -> Result<Self, OverlayError> {
-        let overlay: Self =
+        let mut overlay: Self =
             toml::from_str(text).map_err(|error| OverlayError::Malformed(Box::new(error)))?;
         for (index, model) in (1..).zip(&overlay.models) {
             if model.prices.is_empty() {
                 return Err(OverlayError::NoPrices { index, provider: model.provider.clone() });
             }
+        }
+        for pattern in overlay.models.iter_mut().flat_map(|model| &mut model.patterns) {
+            pattern.to_mut().make_ascii_lowercase();
         }
         Ok(overlay)
     }
