@@ -1,8 +1,7 @@
 //! A request as it goes to one deployment.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use freehold_llm::format::codec;
@@ -31,7 +30,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) add_limit: Option<u64>,
     /// Refuse what would lose something.
     pub(crate) strict: bool,
-    decoded: OnceCell<Result<Arc<Request>, Box<ApiError>>>,
+    decoded: OnceLock<Result<Arc<Request>, Box<ApiError>>>,
 }
 
 /// How a request went out, and so how its answer comes back.
@@ -75,7 +74,7 @@ impl<'a> Asked<'a> {
             stream,
             add_limit: None,
             strict,
-            decoded: OnceCell::new(),
+            decoded: OnceLock::new(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use freehold_control::prices::Sheet;
 use freehold_control::{
     AdmissionSettings, Control, Durability, Limits, Settings, Unpriced, UsageSettings,
     UsageWriter, WhenStoreDown,
@@ -89,7 +90,7 @@ pub(crate) async fn open(
 
     let transport = Arc::new(HttpTransport::new(workers, guard(&config.gateway)));
     let Resolved { plan, pools, warnings } =
-        resolve(&config.gateway, &config.secrets, &config.sheet, VERSION, None)?;
+        resolve(&config.gateway, &config.secrets, &sheet(&config)?, VERSION, None)?;
     for warning in warnings {
         tracing::warn!(warning, "configuration");
     }
@@ -133,6 +134,15 @@ pub(crate) async fn open(
     Ok(Opened { app: Arc::new(app), writer: started.writer })
 }
 
+/// The prices that came with the binary, under the operator's own.
+fn sheet(config: &Config) -> Result<Sheet, Error> {
+    let Some(path) = &config.prices.overlay else { return Ok(Sheet::embedded()) };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Error::Prices(format!("cannot read {}: {error}", path.display())))?;
+    Sheet::with_overlay(&text)
+        .map_err(|error| Error::Prices(format!("{}: {}", path.display(), error.detail())))
+}
+
 /// What providers are told that we are.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -149,7 +159,8 @@ impl Follow {
     /// Everything that can fail comes first, so that nothing is half done.
     fn apply(&self, config: &Config, before: &Config) -> Result<(), String> {
         let plan = self.gateway.plan();
-        let resolved = resolve(&config.gateway, &config.secrets, &config.sheet, VERSION, Some(&plan))
+        let sheet = sheet(config).map_err(|error| error.to_string())?;
+        let resolved = resolve(&config.gateway, &config.secrets, &sheet, VERSION, Some(&plan))
             .map_err(|error| error.to_string())?;
         drop(plan);
         if let (Some(tls), Some(options)) = (&self.tls, &config.server.tls) {
@@ -204,7 +215,7 @@ fn set_tenants(control: &Control, config: &Config, before: Option<&Config>) {
             concurrency: rates.concurrency,
         };
         // The configuration's names were checked.
-        if let Ok(tenant) = TenantId::new(tenant) {
+        if let Ok(tenant) = TenantId::new(tenant.as_str()) {
             control.set_tenant_limits(&tenant, limits);
         }
     }

@@ -31,6 +31,9 @@ pub enum Error {
     /// A configured route or provider cannot be used.
     #[error("{0}")]
     Gateway(#[from] freehold_gateway::Error),
+    /// The price overlay cannot be used.
+    #[error("prices.overlay: {0}")]
+    Prices(String),
     /// The data folder cannot be used.
     #[error("the data folder {} cannot be used", .0.display())]
     Data(PathBuf, #[source] io::Error),

@@ -43,7 +43,7 @@ impl LimitOptions {
             at.add("in_flight_max", "0 would let nothing through");
         }
         for (tenant, rates) in &self.tenants {
-            if TenantId::new(tenant).is_err() {
+            if TenantId::new(tenant.as_str()).is_err() {
                 at.add("tenants", format!("`{tenant}` cannot be the name of a tenant"));
                 continue;
             }

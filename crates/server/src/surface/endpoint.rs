@@ -66,9 +66,9 @@ pub(super) fn find(head: &Parts) -> Found {
                 return Found::Model(id.to_owned());
             }
             let known = |prefix: &&str| {
-                below.strip_prefix(**prefix).is_some_and(|r| r.is_empty() || r.starts_with('/'))
+                below.strip_prefix(*prefix).is_some_and(|r| r.is_empty() || r.starts_with('/'))
             };
-            if OTHER.iter().any(|prefix| known(&prefix)) {
+            if OTHER.iter().any(known) {
                 let mut path = below.to_owned();
                 if let Some(query) = head.uri.query() {
                     path.push('?');
