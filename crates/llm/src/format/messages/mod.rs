@@ -112,3 +112,6 @@ impl Codec for Messages {
         fields::OWN_FIELDS
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,6 +52,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Request, DecodeError> {
     let effort = output(&mut fields, &mut request, &mut late)?;
     request.reasoning = thinking::decode(fields.take_some("thinking"), effort.as_deref())?;
     if let Some(metadata) = fields.object("metadata")? {
+        remember_bare("metadata", &metadata, &mut late);
         let mut metadata = Fields::new(metadata.into(), "metadata")?;
         request.user = metadata.string("user_id")?;
         leftover("metadata", metadata.rest(), &mut late);
@@ -70,10 +71,15 @@ pub(super) fn decode(body: &[u8]) -> Result<Request, DecodeError> {
 
 /// What is left of an object of which only some fields are known.
 fn leftover(name: &str, rest: Map<String, Value>, extra: &mut Extra) {
-    if rest.is_empty() {
-        extra.spell(OURS, name, "known");
-    } else {
+    if !rest.is_empty() {
         extra.insert(OURS, name, rest.into());
+    }
+}
+
+/// Remembers an object without any field.
+fn remember_bare(name: &str, object: &Map<String, Value>, extra: &mut Extra) {
+    if object.is_empty() {
+        extra.spell(OURS, name, "bare");
     }
 }
 
@@ -148,8 +154,9 @@ fn output(
             None => extra.insert(OURS, "output_format", format),
         }
     }
-    let Some(config) = fields.take_some("output_config") else { return Ok(None) };
-    let mut config = Fields::new(config, "output_config")?;
+    let Some(config) = fields.object("output_config")? else { return Ok(None) };
+    remember_bare("output_config", &config, extra);
+    let mut config = Fields::new(config.into(), "output_config")?;
     let effort = config.string("effort")?;
     if request.format.is_none()
         && let Some(known) = config.peek("format").and_then(schema)

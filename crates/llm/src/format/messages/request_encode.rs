@@ -197,7 +197,7 @@ fn report_unsayable(request: &Request, losses: &mut Losses) {
 /// known are merged.
 fn write_extra(request: &Request, losses: &mut Losses, object: &mut Map<String, Value>) {
     for name in ["metadata", "output_config"] {
-        if request.extra.spelt(OURS, name) == Some(&json!("known")) {
+        if request.extra.spelt(OURS, name) == Some(&json!("bare")) {
             object.entry(name).or_insert_with(|| json!({}));
         }
         if let (Some(Value::Object(rest)), Some(Value::Object(there))) =

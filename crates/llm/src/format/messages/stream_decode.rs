@@ -66,10 +66,15 @@ impl StreamDecoder for Decoder {
 
     fn finish(&mut self, out: &mut Vec<Event>) -> Result<(), DecodeError> {
         let state = &mut self.state;
-        self.sse.finish(&mut |frame| state.frame(frame, out))?;
+        let last = self.sse.finish(&mut |frame| state.frame(frame, out));
         if state.ended {
             return Ok(());
         }
+        // An event that breaks off is the end of the bytes, not bad JSON.
+        if let Err(DecodeError::Json { .. }) = last {
+            return Err(DecodeError::Truncated);
+        }
+        last?;
         if !state.stopped {
             return Err(DecodeError::Truncated);
         }
