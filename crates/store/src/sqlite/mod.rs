@@ -201,7 +201,7 @@ const WRITER_PRAGMAS: &str = "
     PRAGMA synchronous = FULL;
     PRAGMA wal_autocheckpoint = 0;
     PRAGMA foreign_keys = ON;
-    PRAGMA cache_size = -8192;
+    PRAGMA cache_size = -4096;
     PRAGMA journal_size_limit = 67108864;";
 const CHECKPOINTER_PRAGMAS: &str = "
     PRAGMA synchronous = FULL;
@@ -209,7 +209,7 @@ const CHECKPOINTER_PRAGMAS: &str = "
     PRAGMA cache_size = 0;";
 const READER_PRAGMAS: &str = "
     PRAGMA query_only = ON;
-    PRAGMA cache_size = -2048;";
+    PRAGMA cache_size = -1024;";
 
 /// The writer and a blocking checkpoint may wait for each other this long.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
