@@ -32,7 +32,7 @@ pub use control::{Control, Settings, Started};
 pub use error::Error;
 pub use freehold_store::budgets::{Period, PeriodError};
 pub use identity::{Group, Key, KeyHash, Principal, Routes, RoutesError, TreeError};
-pub use limits::Limits;
+pub use limits::{Adaptive, AdaptiveSettings, Head, Limits, Waiting};
 pub use manage::{Issued, KeyChange, NewBudget, NewKey};
 pub use refusal::{Code, Refusal};
 pub use scope::Scope;

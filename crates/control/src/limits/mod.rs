@@ -1,9 +1,11 @@
 //! How much at a time: rates and concurrency, and how much an upstream bears.
 
+mod adaptive;
 mod bucket;
 mod meter;
 mod slots;
 
+pub use adaptive::{Adaptive, AdaptiveSettings, Head, Waiting};
 pub(crate) use bucket::{Bucket, Dry};
 pub(crate) use meter::{Meter, MeterHold};
 pub(crate) use slots::Slots;
