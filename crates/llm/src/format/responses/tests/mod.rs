@@ -1,5 +1,7 @@
 //! Tests of the whole codec, both ways.
 
+mod hostile;
+mod recorded;
 mod request;
 mod stream;
 
