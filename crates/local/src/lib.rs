@@ -17,3 +17,4 @@ pub mod weights;
 
 pub use chat::{Engine, Events, Options};
 
+pub use embed::{Embedder, Embeddings};

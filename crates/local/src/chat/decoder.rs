@@ -21,9 +21,20 @@ struct Linear {
     bias: Option<Tensor>,
 }
 
+/// From this many tokens on it is faster to unpack the weights and multiply
+/// floats than to multiply in the packed form.
+const UNPACK_FROM: usize = 32;
+
 impl Linear {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = self.weight.forward(x)?;
+        let (_, count, width) = x.dims3()?;
+        let y = match &self.weight {
+            QMatMul::QTensor(packed) if count >= UNPACK_FROM => {
+                let weight = packed.dequantize(&Device::Cpu)?.t()?;
+                x.reshape((count, width))?.matmul(&weight)?.unsqueeze(0)?
+            }
+            weight => weight.forward(x)?,
+        };
         match &self.bias {
             Some(bias) => y.broadcast_add(bias),
             None => Ok(y),
