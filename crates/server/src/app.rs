@@ -4,10 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use freehold_control::prices::Sheet;
 use freehold_control::{
-    AdmissionSettings, Control, Durability, Limits, Settings, Unpriced, UsageSettings,
-    UsageWriter, WhenStoreDown,
+    AdmissionSettings, Control, Durability, Limits, Settings, Unpriced, UsageSettings, UsageWriter,
+    WhenStoreDown,
 };
 use freehold_gateway::options::Options;
 use freehold_gateway::transport::HttpTransport;
@@ -16,6 +15,7 @@ use freehold_gateway::{Gateway, Parts, Resolved, resolve};
 use freehold_store::{Sqlite, SqliteOptions};
 use freehold_types::{Env, TenantId};
 
+use crate::admin_key;
 use crate::config::watch::Watcher;
 use crate::config::{self, Config, Live, Otherwise};
 use crate::http::body::{BodyBudget, BodyLimits};
@@ -23,7 +23,6 @@ use crate::http::drain::Drain;
 use crate::http::tls::Certificates;
 use crate::serve::{Error, Start};
 use crate::telemetry::logs::Logs;
-use crate::admin_key;
 
 /// The parts of a running server.
 pub struct App {
@@ -90,7 +89,7 @@ pub(crate) async fn open(
 
     let transport = Arc::new(HttpTransport::new(workers, guard(&config.gateway)));
     let Resolved { plan, pools, warnings } =
-        resolve(&config.gateway, &config.secrets, &sheet(&config)?, VERSION, None)?;
+        resolve(&config.gateway, &config.secrets, &config.sheet, VERSION, None)?;
     for warning in warnings {
         tracing::warn!(warning, "configuration");
     }
@@ -134,15 +133,6 @@ pub(crate) async fn open(
     Ok(Opened { app: Arc::new(app), writer: started.writer })
 }
 
-/// The prices that came with the binary, under the operator's own.
-fn sheet(config: &Config) -> Result<Sheet, Error> {
-    let Some(path) = &config.prices.overlay else { return Ok(Sheet::embedded()) };
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Error::Prices(format!("cannot read {}: {error}", path.display())))?;
-    Sheet::with_overlay(&text)
-        .map_err(|error| Error::Prices(format!("{}: {}", path.display(), error.detail())))
-}
-
 /// What providers are told that we are.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -159,10 +149,9 @@ impl Follow {
     /// Everything that can fail comes first, so that nothing is half done.
     fn apply(&self, config: &Config, before: &Config) -> Result<(), String> {
         let plan = self.gateway.plan();
-        let sheet = sheet(config).map_err(|error| error.to_string())?;
-        let resolved = resolve(&config.gateway, &config.secrets, &sheet, VERSION, Some(&plan))
-            .map_err(|error| error.to_string())?;
-        drop(plan);
+        let resolved =
+            resolve(&config.gateway, &config.secrets, &config.sheet, VERSION, Some(&**plan))
+                .map_err(|error| error.to_string())?;
         if let (Some(tls), Some(options)) = (&self.tls, &config.server.tls) {
             tls.reload(options).map_err(|error| error.to_string())?;
         }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use axum::body::Body as OwnBody;
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
-use http_body::Body;
 use http::{HeaderValue, Request, Response};
+use http_body::Body;
 use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
@@ -52,19 +52,16 @@ pub fn service<S: Surface>(
     surface: S,
     admin: axum::Router,
     peer: Peer,
-) -> impl Service<
-    Request<Incoming>,
-    Response = Answer<S>,
-    Error = Infallible,
-    Future: Send + 'static,
-> + Send
+) -> impl Service<Request<Incoming>, Response = Answer<S>, Error = Infallible, Future: Send + 'static>
++ Send
 + 'static {
     service_fn(move |request| {
         let (app, surface, admin) = (Arc::clone(&app), surface.clone(), admin.clone());
         async move {
             let id = request_id::of(request.headers(), &*app.env);
             let header = HeaderValue::from_str(&id);
-            let mut answer = route(app, surface, admin, request, From { peer, request_id: id }).await;
+            let mut answer =
+                route(app, surface, admin, request, From { peer, request_id: id }).await;
             if let Ok(header) = header {
                 answer.headers_mut().entry(request_id::HEADER).or_insert(header);
             }

@@ -10,16 +10,16 @@ use freehold_types::Env;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::JoinHandle;
 
+use crate::admin::{self, Admin, Via};
 use crate::app::{self, App, Place};
 use crate::config::{self, Config, Source};
-use crate::admin::{self, Admin, Via};
 use crate::edge;
 use crate::http::accept::accept;
 use crate::http::connection::{Limits, serve_tcp};
 use crate::http::tls::{self, Certificates};
 use crate::http::workers::{Workers, cores};
-use crate::telemetry::logs::Logs;
 use crate::surface::Dialects;
+use crate::telemetry::logs::Logs;
 use crate::{admin_key, data_folder};
 
 /// Why a server does not start.
@@ -31,9 +31,6 @@ pub enum Error {
     /// A configured route or provider cannot be used.
     #[error("{0}")]
     Gateway(#[from] freehold_gateway::Error),
-    /// The price overlay cannot be used.
-    #[error("prices.overlay: {0}")]
-    Prices(String),
     /// The data folder cannot be used.
     #[error("the data folder {} cannot be used", .0.display())]
     Data(PathBuf, #[source] io::Error),
@@ -102,7 +99,8 @@ impl Server {
         };
         let limits = Limits::from(&config.server);
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let place = Place { data: &data, workers, tls: tls.clone(), url: format!("{scheme}://{address}") };
+        let place =
+            Place { data: &data, workers, tls: tls.clone(), url: format!("{scheme}://{address}") };
         let opened = app::open(start, config, logs, place).await?;
         let app = opened.app;
         let usage = tokio::spawn(opened.writer.run());

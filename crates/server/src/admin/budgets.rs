@@ -40,8 +40,8 @@ pub(super) async fn create(
     let scope = match (create.group, create.key) {
         (None, None) => Scope::Tenant(tenant),
         (Some(group), None) => {
-            let group = GroupId::new(group)
-                .map_err(|error| Problem::invalid(format!("group: {error}")))?;
+            let group =
+                GroupId::new(group).map_err(|error| Problem::invalid(format!("group: {error}")))?;
             Scope::Group(tenant, group)
         }
         (None, Some(key)) => Scope::Key(tenant, parse("the key's id", &key)?),

@@ -40,8 +40,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let read: Result<Query<T>, QueryRejection> =
-            Query::from_request_parts(parts, state).await;
+        let read: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, state).await;
         read.map(|Query(params)| Self(params))
             .map_err(|error| Problem::invalid(format!("the query cannot be used: {error}")))
     }

@@ -88,6 +88,7 @@ pub(super) async fn get(
 /// What to change; a field that is left out stays, `null` takes it away.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::option_option, reason = "left out, null and a value are three things")]
 pub(super) struct Update {
     #[serde(default)]
     name: Option<String>,
@@ -172,9 +173,15 @@ fn ending(
             let span = span(after).ok_or_else(|| {
                 Problem::invalid("expires_in: write a number and s, m, h, d or w, such as 90d")
             })?;
-            admin.env.now().checked_add(span).map_err(|_| Problem::invalid("expires_in: too long"))?
+            admin
+                .env
+                .now()
+                .checked_add(span)
+                .map_err(|_| Problem::invalid("expires_in: too long"))?
         }
-        (Some(_), Some(_)) => return Err(Problem::invalid("set expires_at or expires_in, not both")),
+        (Some(_), Some(_)) => {
+            return Err(Problem::invalid("set expires_at or expires_in, not both"));
+        }
     };
     if end <= admin.env.now() {
         return Err(Problem::invalid("the key would have expired already"));

@@ -58,7 +58,11 @@ impl Admin {
 
     fn app(&self) -> Result<&Arc<App>, Problem> {
         self.app.as_ref().ok_or_else(|| {
-            Problem::new(ErrorKind::Unavailable, "server.offline", "no server runs on this data folder")
+            Problem::new(
+                ErrorKind::Unavailable,
+                "server.offline",
+                "no server runs on this data folder",
+            )
         })
     }
 }

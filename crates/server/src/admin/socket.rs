@@ -1,6 +1,5 @@
 //! The API over a socket in the data folder.
 
-use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +39,7 @@ pub async fn serve(listener: UnixListener, app: Arc<App>) {
         let router = router.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let mut router = router.clone();
-            async move { Ok::<_, Infallible>(router.call(request.map(Body::new)).await?) }
+            async move { router.call(request.map(Body::new)).await }
         });
         let limits = Limits::from(&app.config.load().server);
         let drain = app.drain.clone();

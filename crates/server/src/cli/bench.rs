@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
-use freehold_server::env::RealEnv;
-use freehold_server::out;
-use freehold_types::Env as _;
 use freehold_llm::format::codec;
 use freehold_llm::model::{Item, Request, Role};
 use freehold_llm::{Dialect, Losses, RequestTarget};
+use freehold_server::env::RealEnv;
+use freehold_server::out;
+use freehold_types::Env as _;
 
 use super::block_on;
 use super::client::{Client, ClientArgs, read};
@@ -59,7 +59,8 @@ impl Bench {
         request.max_tokens = Some(self.max_tokens);
         request.items.push(Item::text(Role::User, self.prompt));
         let target = RequestTarget { model: &request.model, quirks: &[], default_max_tokens: 16 };
-        let body = codec(Dialect::Chat).encode_request(&request, &target, &mut Losses::default())?;
+        let body =
+            codec(Dialect::Chat).encode_request(&request, &target, &mut Losses::default())?;
         let length = Duration::from_secs(self.seconds);
         let measured = block_on(load(client, body.into(), self.clients, length))?;
         measured.show(length);

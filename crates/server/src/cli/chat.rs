@@ -108,19 +108,14 @@ async fn stream(client: &Client, talk: &Request) -> anyhow::Result<String> {
     let mut said = String::new();
     let mut events = Vec::new();
     loop {
-        let frame = answer.body.frame().await.transpose()?;
-        match frame {
-            Some(frame) => match frame.into_data() {
-                Ok(bytes) => decoder.feed(&bytes, &mut events)?,
-                // Trailers say nothing here.
-                Err(_) => continue,
-            },
-            None => {
-                decoder.finish(&mut events)?;
-                out::line("");
-                return Ok(said);
-            }
-        }
+        let Some(frame) = answer.body.frame().await.transpose()? else {
+            decoder.finish(&mut events)?;
+            out::line("");
+            return Ok(said);
+        };
+        // Trailers say nothing here.
+        let Ok(bytes) = frame.into_data() else { continue };
+        decoder.feed(&bytes, &mut events)?;
         for event in events.drain(..) {
             if let Event::Delta { delta: Delta::Text(text) | Delta::Refusal(text), .. } = event {
                 out::part(&text);

@@ -166,7 +166,6 @@ pub(super) fn show(
     Ok(())
 }
 
-
 /// Where the server that runs on the data folder is reached, if one does.
 pub(super) fn running_url(data: &DataArgs) -> anyhow::Result<String> {
     block_on(async {

@@ -112,7 +112,8 @@ impl Create {
         }
         if let Some(when) = self.expires {
             // A span from now is for the server's clock to add.
-            let field = if when.parse::<jiff::Timestamp>().is_ok() { "expires_at" } else { "expires_in" };
+            let field =
+                if when.parse::<jiff::Timestamp>().is_ok() { "expires_at" } else { "expires_in" };
             body[field] = when.into();
         }
         let made = call(&self.data, &Method::POST, "/v1/freehold/keys", Some(&body))?;

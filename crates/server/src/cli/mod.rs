@@ -37,7 +37,7 @@ use freehold_server::data_folder;
   freehold keys create --name ci --rpm 60        make a key for a program
   freehold check --config freehold.toml          find mistakes before they are in force"
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -66,7 +66,7 @@ enum Command {
 
 impl Cli {
     /// Does what was typed.
-    pub fn run(self) -> anyhow::Result<()> {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
         match self.command {
             Command::Serve(serve) => serve.run(),
             Command::Check(check) => check.run(),

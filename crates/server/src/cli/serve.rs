@@ -56,15 +56,15 @@ async fn serve(start: Start, config: Config, logs: Option<Arc<Logs>>) -> anyhow:
     let server = Server::start(start, config, logs).await?;
     let app = Arc::clone(server.app());
     out::line(server.ready_line());
-    let (hurry, hurried) = tokio::sync::oneshot::channel::<()>();
+    let hurry = Arc::new(tokio::sync::Notify::new());
+    let hurried = Arc::clone(&hurry);
     let watching = tokio::spawn(async move {
         signals.until_stop(|| app.watcher.ask()).await;
         app.drain.begin();
         signals.until_stop(|| {}).await;
-        // Nobody listens any more if it has ended meanwhile.
-        drop(hurry.send(()));
+        hurry.notify_one();
     });
-    server.run(async move { drop(hurried.await) }).await;
+    server.run(hurried.notified()).await;
     watching.abort();
     Ok(())
 }

@@ -40,7 +40,7 @@ impl Usage {
         let mut path = format!("/v1/freehold/usage?by={}", escape(&self.by.join(",")));
         for (name, value) in [("from", self.from), ("to", self.to), ("tenant", self.tenant)] {
             if let Some(value) = value {
-                path.push_str(&format!("&{name}={}", escape(&value)));
+                path.extend(["&", name, "=", &escape(&value)]);
             }
         }
         let report = call(&self.data, &Method::GET, &path, None)?;

@@ -8,6 +8,7 @@ mod error;
 mod limits;
 mod live;
 mod locate;
+mod prices;
 mod secrets;
 mod server;
 mod source;
@@ -18,6 +19,7 @@ pub mod watch;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use freehold_control::prices::Sheet;
 use freehold_gateway::options::{
     GatewayOptions, Kind, Options, Problems, ProviderOptions, RouteOptions, SecretRef, Secrets,
 };
@@ -26,6 +28,7 @@ use serde::Deserialize;
 pub use error::{Error, Fault};
 pub use limits::{LimitOptions, RateOptions};
 pub use live::Live;
+pub use prices::PriceSheetOptions;
 pub use server::{ServerOptions, TlsOptions};
 pub use source::{Overrides, Source};
 pub use telemetry::{LogFormat, LogLevel, LogOptions, OtlpOptions, TelemetryOptions};
@@ -48,18 +51,12 @@ pub struct Config {
     pub prices: PriceSheetOptions,
     /// `[providers]`, `[routes]` and `[gateway]`.
     pub gateway: Options,
+    /// The prices in force: those built in, under the overlay.
+    pub sheet: Sheet,
     /// What the references in it lead to.
     pub secrets: Secrets,
     /// What does not keep it from being used: credentials that are missing.
     pub warnings: Vec<String>,
-}
-
-/// The `[prices]` table.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PriceSheetOptions {
-    /// A price sheet that is laid over the built-in one.
-    pub overlay: Option<PathBuf>,
 }
 
 /// The file as it is written.
@@ -98,6 +95,7 @@ fn parse(
             routes: written.routes,
             gateway: written.gateway,
         },
+        sheet: Sheet::default(),
         secrets: Secrets::default(),
         warnings: Vec::new(),
     };
@@ -106,6 +104,8 @@ fn parse(
         return Err(locate::problem_faults(text, problems.iter()));
     }
     config.resolve_paths(folder);
+    config.sheet =
+        prices::sheet(&config.prices).map_err(|message| vec![Fault { place: None, message }])?;
     let (secrets, missing) = secrets::read(config.secret_refs(), environment);
     config.secrets = secrets;
     config.warnings = missing;

@@ -80,9 +80,11 @@ const ROUTE_COUNTS: [Row<AtomicU64>; 6] = [
         &m.cached_tokens
     }),
     ("freehold_output_tokens_total", "Output tokens.", |m| &m.output_tokens),
-    ("freehold_cost_micros_total", "Cost in millionths of a US dollar; the books are exact.", |m| {
-        &m.cost_micros
-    }),
+    (
+        "freehold_cost_micros_total",
+        "Cost in millionths of a US dollar; the books are exact.",
+        |m| &m.cost_micros,
+    ),
     ("freehold_estimated_total", "Exchanges whose usage was estimated.", |m| &m.estimated),
     ("freehold_hedges_total", "Second attempts because a first one was slow.", |m| &m.hedges),
 ];
@@ -100,11 +102,8 @@ fn deployments(page: &mut MetricsText, plan: &Plan) {
             ("model", deployment.model.to_string()),
         ]
     };
-    let mut attempts = page.begin(
-        "freehold_attempts_total",
-        Kind::Counter,
-        "Calls to a deployment, by route.",
-    );
+    let mut attempts =
+        page.begin("freehold_attempts_total", Kind::Counter, "Calls to a deployment, by route.");
     for (route, deployment) in &all {
         let labels = labels(route, deployment);
         let labels = labels.each_ref().map(|(name, value)| (*name, value.as_str()));
@@ -206,11 +205,16 @@ fn process(page: &mut MetricsText, app: &App) {
         .count(&[("result", "ok")], good)
         .count(&[("result", "error")], bad);
     if let Some(logs) = &app.logs {
-        page.begin("freehold_log_lines_dropped_total", Kind::Counter, "Log lines for want of room.")
-            .count(&[], logs.dropped());
+        page.begin(
+            "freehold_log_lines_dropped_total",
+            Kind::Counter,
+            "Log lines for want of room.",
+        )
+        .count(&[], logs.dropped());
     }
     if let Some(bytes) = resident_bytes() {
-        page.begin("process_resident_memory_bytes", Kind::Gauge, "Memory in use.").count(&[], bytes);
+        page.begin("process_resident_memory_bytes", Kind::Gauge, "Memory in use.")
+            .count(&[], bytes);
     }
 }
 

@@ -31,7 +31,7 @@ pub async fn readiness(app: &App) -> Readiness {
     let draining = app.drain.has_begun();
     let down = store.is_some() || usage.down.is_some();
     let refuses = app.config.load().usage.store_down == Otherwise::Refuse;
-    let ready = !draining && !(down && refuses);
+    let ready = !(draining || down && refuses);
     let status = match (ready, down || config.error.is_some()) {
         (false, _) => "not ready",
         (true, true) => "degraded",

@@ -109,11 +109,17 @@ mod tests {
         assert_eq!(found("POST", "/v1/filesystem"), Found::Nothing);
         assert_eq!(
             found("DELETE", "/v1/files/file-1?x=1"),
-            Found::Endpoint(Endpoint::Other { method: Method::DELETE, path: "/files/file-1?x=1".into() })
+            Found::Endpoint(Endpoint::Other {
+                method: Method::DELETE,
+                path: "/files/file-1?x=1".into()
+            })
         );
         assert_eq!(
             found("GET", "/v1/messages/batches"),
-            Found::Endpoint(Endpoint::Other { method: Method::GET, path: "/messages/batches".into() })
+            Found::Endpoint(Endpoint::Other {
+                method: Method::GET,
+                path: "/messages/batches".into()
+            })
         );
         assert_eq!(found("POST", "/"), Found::Nothing);
     }

@@ -55,7 +55,12 @@ impl<L> Clone for Dialects<L> {
 
 impl<L: Limits> Dialects<L> {
     /// The surface over a gateway.
-    pub fn new(gateway: Arc<Gateway>, control: Arc<Control>, limits: L, budget: BodyBudget) -> Self {
+    pub fn new(
+        gateway: Arc<Gateway>,
+        control: Arc<Control>,
+        limits: L,
+        budget: BodyBudget,
+    ) -> Self {
         Self { shared: Arc::new(Shared { gateway, control, limits, budget }) }
     }
 }
@@ -102,7 +107,8 @@ impl<L: Limits> Shared<L> {
         };
         let mut share = self.budget.share();
         let body = body::read(body, self.limits.body(), &mut share).await.map_err(|error| {
-            let mut refused = ApiError::new(error.kind(), body_code(error.kind()), error.to_string());
+            let mut refused =
+                ApiError::new(error.kind(), body_code(error.kind()), error.to_string());
             if error.kind() == ErrorKind::Unavailable {
                 refused.retry_after_ms = Some(1_000);
             }

@@ -9,8 +9,8 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::reply::{self, ReplyBody};
 use super::is_messages_style;
+use super::reply::{self, ReplyBody};
 
 /// When a route came to be is not kept; clients want some date.
 const CREATED: i64 = 1_767_225_600;
@@ -52,9 +52,9 @@ pub(super) fn get(
 
 fn usable<'p>(plan: &'p Plan, principal: &'p Principal) -> impl Iterator<Item = &'p Route> {
     // A pattern is no model's name.
-    plan.routes()
-        .map(AsRef::as_ref)
-        .filter(|route: &&Route| !route.pattern.is_wild() && principal.may_call(&route.name).is_ok())
+    plan.routes().map(AsRef::as_ref).filter(|route: &&Route| {
+        !route.pattern.is_wild() && principal.may_call(&route.name).is_ok()
+    })
 }
 
 fn shown(id: &str, route: &Route, messages: bool) -> Value {

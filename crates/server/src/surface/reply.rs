@@ -4,8 +4,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use freehold_gateway::call::{Reply, ReplyBody as GatewayBody};
 use freehold_gateway::Relay;
+use freehold_gateway::call::{Reply, ReplyBody as GatewayBody};
 use freehold_types::BodyError;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};

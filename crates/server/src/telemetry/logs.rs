@@ -44,9 +44,7 @@ impl Logs {
                 .with_span_list(false)
                 .with_writer(queue.clone())
                 .boxed(),
-            LogFormat::Text => {
-                fmt::layer().with_ansi(false).with_writer(queue.clone()).boxed()
-            }
+            LogFormat::Text => fmt::layer().with_ansi(false).with_writer(queue.clone()).boxed(),
         };
         tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().ok()?;
         let spawned =

@@ -1,0 +1,1 @@
+//! What managing does.
