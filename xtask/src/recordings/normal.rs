@@ -40,7 +40,14 @@ pub(crate) fn answer(dialect: Dialect, wanted: &mut Value, got: &mut Value) {
         }
     }
     match dialect {
-        Dialect::Chat => forgive_new_ids(wanted, got),
+        Dialect::Chat => {
+            forgive_new_ids(wanted, got);
+            // So does an answer without one.
+            if wanted.get("id").is_none_or(is_empty) {
+                forgive_added(&Value::Null, got, &["id"]);
+                forgive_added(&Value::Null, wanted, &["id"]);
+            }
+        }
         Dialect::Responses => responses_answer(wanted, got),
         Dialect::Messages => {}
     }
@@ -109,6 +116,7 @@ fn chat_object(object: &mut Map<String, Value>) {
             "tool_calls",
             "annotations",
             "images",
+            "finish_reason",
             "refusal",
             "reasoning_content",
             "reasoning",
@@ -120,6 +128,12 @@ fn chat_object(object: &mut Map<String, Value>) {
     );
     for list in ["tools", "tool_calls"] {
         for one in object.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            let unused = |o: &Value| o.as_object().is_some_and(|o| o.values().all(is_empty));
+            if let Some(one) = one.as_object_mut()
+                && one.get("custom").is_some_and(unused)
+            {
+                one.shift_remove("custom");
+            }
             if one.get("type").is_none_or(Value::is_null) && one.get("function").is_some() {
                 one["type"] = json!("function");
             }
@@ -144,6 +158,19 @@ fn chat_answer(body: &mut Value) {
     let choices = body.get_mut("choices").and_then(Value::as_array_mut);
     for (place, choice) in choices.into_iter().flatten().enumerate() {
         choice["index"] = json!(place);
+        // A choice without message has an empty one.
+        if choice.get("message").is_none() {
+            choice["message"] = json!({"role": "assistant"});
+        }
+        if let Some(message) = choice.get_mut("message").and_then(Value::as_object_mut) {
+            drop_empty(message, &["content"]);
+        }
+        let none = |p: &Value| p.as_object().is_some_and(|o| o.values().all(Value::is_null));
+        if let Some(choice) = choice.as_object_mut()
+            && choice.get("logprobs").is_some_and(none)
+        {
+            choice.shift_remove("logprobs");
+        }
     }
 }
 

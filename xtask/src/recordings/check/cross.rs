@@ -6,11 +6,11 @@
 use freehold_llm::Dialect;
 use freehold_llm::Losses;
 use freehold_llm::model::{Answer, Request};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Outcome, codec, context, others, parse, target, wire};
+use super::{Outcome, codec, context, expected, others, parse, target, wire};
 use crate::recordings::json::differences;
-use wire::{Answered, Asked, Said, Tokens};
+use wire::{Answered, Asked};
 
 /// Checks the crossings of a request.
 pub(super) fn request(from: Dialect, body: &[u8], request: &Request, outcome: &mut Outcome) {
@@ -27,7 +27,7 @@ pub(super) fn request(from: Dialect, body: &[u8], request: &Request, outcome: &m
             }
         };
         let got = wire::asked(to, &parse(&bytes));
-        let (wanted, got) = expected::request(from, to, asked.clone(), got);
+        let (wanted, got) = expected::request((from, to), asked.clone(), got);
         outcome.differ(&field, differences(&wanted, &got));
         match codec(to).decode_request(&bytes) {
             Ok(there) => request_back(from, to, &asked, &there, outcome),
@@ -43,7 +43,7 @@ fn request_back(from: Dialect, to: Dialect, asked: &Asked, there: &Request, outc
     match codec(from).encode_request(there, &target(&there.model), &mut losses) {
         Ok(bytes) => {
             let got = wire::asked(from, &parse(&bytes));
-            let (wanted, got) = expected::request(from, to, asked.clone(), got);
+            let (wanted, got) = expected::request((from, to), asked.clone(), got);
             outcome.differ(&field, differences(&wanted, &got));
         }
         Err(error) => outcome.fail(field, error.to_string()),
@@ -88,95 +88,11 @@ pub(super) fn answer(
 /// Compares what an answer said with what it says on the other side.
 pub(super) fn answer_differ(
     field: &str,
-    (from, to): (Dialect, Dialect),
+    way: (Dialect, Dialect),
     wanted: &Answered,
     got: &Answered,
     outcome: &mut Outcome,
 ) {
-    let (wanted, got) = expected::answer(from, to, wanted, got);
+    let (wanted, got) = expected::answer(way, wanted, got);
     outcome.differ(field, differences(&wanted, &got));
-}
-
-/// What is left of a body's facts once it has been in another dialect.
-mod expected {
-    use super::{Answered, Asked, Dialect, Said, Tokens, Value, json};
-
-    pub(super) fn request(
-        from: Dialect,
-        to: Dialect,
-        mut wanted: Asked,
-        mut got: Asked,
-    ) -> (Value, Value) {
-        let _ = from;
-        // Messages demands a limit; where none was asked for, a default stands.
-        if wanted.max_tokens.is_null() {
-            got.max_tokens = Value::Null;
-        }
-        // Responses has no stop strings.
-        if to == Dialect::Responses || from == Dialect::Responses {
-            wanted.stop = Value::Null;
-            got.stop = Value::Null;
-        }
-        for side in [&mut wanted, &mut got] {
-            // `auto` is what no choice means.
-            if side.tool_choice == json!("auto") {
-                side.tool_choice = Value::Null;
-            }
-            // No stop strings are none.
-            if side.stop == json!([]) {
-                side.stop = Value::Null;
-            }
-        }
-        (wanted.to_json(), got.to_json())
-    }
-
-    pub(super) fn answer(
-        from: Dialect,
-        to: Dialect,
-        wanted: &Answered,
-        got: &Answered,
-    ) -> (Value, Value) {
-        let (mut wanted, mut got) = (wanted.clone(), got.clone());
-        // Only Chat has alternatives; the others get the first.
-        wanted.choices.truncate(1);
-        got.choices.truncate(1);
-        for (a, b) in wanted.choices.iter_mut().zip(&mut got.choices) {
-            stops(from, to, a, b);
-        }
-        let reasoning = |side: &Answered| side.usage.and_then(|u| u.reasoning);
-        let keep_reasoning = reasoning(&wanted).is_some() && reasoning(&got).is_some();
-        (shown(&wanted, keep_reasoning), shown(&got, keep_reasoning))
-    }
-
-    fn stops(_from: Dialect, _to: Dialect, wanted: &mut Said, got: &mut Said) {
-        for side in [wanted, got] {
-            // Only Messages tells a stop string from an end.
-            if side.stop == "sequence" {
-                side.stop = "end".into();
-            }
-            // Responses does not say that it waits for tools; the calls do.
-            if side.stop == "end" && !side.calls.is_empty() {
-                side.stop = "tools".into();
-            }
-        }
-    }
-
-    fn shown(answered: &Answered, reasoning: bool) -> Value {
-        let choices: Vec<Value> = answered
-            .choices
-            .iter()
-            .map(|c| json!({"text": c.text, "calls": c.calls, "stop": c.stop}))
-            .collect();
-        let usage = answered.usage.map(|u| tokens(&u, reasoning)).unwrap_or_default();
-        json!({"choices": choices, "usage": usage})
-    }
-
-    fn tokens(usage: &Tokens, reasoning: bool) -> Value {
-        json!({
-            "input": usage.input,
-            "output": usage.output,
-            "cached": usage.cached.unwrap_or(0),
-            "reasoning": usage.reasoning.filter(|_| reasoning),
-        })
-    }
 }

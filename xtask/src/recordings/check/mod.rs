@@ -3,6 +3,7 @@
 mod answer;
 mod cross;
 mod error;
+mod expected;
 mod request;
 mod split;
 mod stream;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    Answered, Asked, Folded, Said, Tokens, append, call, picture, push, push_all, result, texts,
+    Answered, Asked, Folded, Said, Tokens, append, attached, call, push, push_all, result, texts,
     tool,
 };
 use crate::recordings::frames::Frame;
@@ -60,18 +60,19 @@ fn user(content: &Value, into: &mut Vec<String>) {
         match text(part, "type") {
             "image_url" => {
                 let address = part.pointer("/image_url/url").and_then(Value::as_str);
-                into.push(picture(address.unwrap_or_else(|| text(part, "image_url"))));
+                into.push(attached("image", address.unwrap_or_else(|| text(part, "image_url"))));
             }
             "file" => {
                 let file = part.get("file").unwrap_or(&Value::Null);
                 push(
                     into,
                     &match some(file, "file_data").and_then(Value::as_str) {
-                        Some(data) => picture(data),
-                        None => format!("<{}>", text(file, "file_id")),
+                        Some(data) => attached("document", data),
+                        None => format!("<id:{}>", text(file, "file_id")),
                     },
                 );
             }
+            "document_url" => into.push(attached("document", text(part, "document_url"))),
             _ => push(into, text(part, "text")),
         }
     }
@@ -79,6 +80,7 @@ fn user(content: &Value, into: &mut Vec<String>) {
 
 fn choice(body: &Value) -> Value {
     match some(body, "tool_choice") {
+        Some(Value::String(word)) if word == "any" => json!("required"),
         Some(Value::String(word)) => json!(word),
         Some(object) => match object.pointer("/function/name") {
             Some(name) => json!({ "tool": name }),
@@ -91,7 +93,7 @@ fn choice(body: &Value) -> Value {
 fn calls(message: &Value) -> Vec<Value> {
     let mut calls = Vec::new();
     for made in list(message, "tool_calls") {
-        if let Some(custom) = some(made, "custom") {
+        if let Some(custom) = some(made, "custom").filter(|c| !text(c, "name").is_empty()) {
             calls.push(json!({"id": text(made, "id"), "name": text(custom, "name"),
                               "arguments": {"input": text(custom, "input")}}));
         } else if let Some(function) = some(made, "function") {
@@ -101,7 +103,7 @@ fn calls(message: &Value) -> Vec<Value> {
     }
     if let Some(function) = some(message, "function_call") {
         let name = text(function, "name");
-        calls.push(call(name, name, &arguments(function)));
+        calls.push(call("", name, &arguments(function)));
     }
     calls
 }
@@ -119,18 +121,21 @@ pub(super) fn answered(body: &Value) -> Answered {
     let said = list(body, "choices").iter().map(|choice| {
         let message = choice.get("message").unwrap_or(&Value::Null);
         let content = message.get("content").unwrap_or(&Value::Null);
+        let calls = calls(message);
         Said {
             text: format!("{}{}", texts(content).concat(), text(message, "refusal")),
             thinking: thinking(message),
-            calls: calls(message),
             stop: match text(choice, "finish_reason") {
+                // Some servers leave it empty.
+                "" if calls.is_empty() => "end",
                 "stop" => "end",
                 "length" => "length",
-                "tool_calls" | "function_call" => "tools",
+                "tool_calls" | "function_call" | "" => "tools",
                 "content_filter" => "refusal",
                 other => other,
             }
             .to_owned(),
+            calls,
         }
     });
     Answered { choices: said.collect(), usage: some(body, "usage").map(tokens) }
@@ -143,12 +148,18 @@ fn thinking(message: &Value) -> String {
 
 fn tokens(usage: &Value) -> Tokens {
     let at = |path: &str| usage.pointer(path).and_then(Value::as_u64);
-    Tokens {
-        input: at("/prompt_tokens").unwrap_or(0),
-        output: at("/completion_tokens").unwrap_or(0),
-        cached: at("/prompt_tokens_details/cached_tokens"),
-        reasoning: at("/completion_tokens_details/reasoning_tokens"),
+    let input = at("/prompt_tokens").unwrap_or(0);
+    let mut output = at("/completion_tokens").unwrap_or(0);
+    let reasoning = at("/completion_tokens_details/reasoning_tokens");
+    // Some servers count reasoning beside the rest; the total tells.
+    if let Some(reasoning) = reasoning
+        && at("/total_tokens") == Some(input + output + reasoning)
+    {
+        output += reasoning;
     }
+    let cached =
+        ["/prompt_tokens_details/cached_tokens", "/num_cached_tokens", "/prompt_cache_hit_tokens"];
+    Tokens { input, output, cached: cached.into_iter().find_map(at), reasoning }
 }
 
 pub(super) fn fold(frames: &[Frame]) -> Folded {
@@ -166,7 +177,12 @@ pub(super) fn fold(frames: &[Frame]) -> Folded {
             break;
         }
         for (name, value) in chunk.as_object().into_iter().flatten() {
-            if name != "choices" && !value.is_null() {
+            // What each chunk repeats counts from the first that has it;
+            // padding is not of the answer.
+            let first = matches!(name.as_str(), "id" | "created" | "model");
+            let there = first && answer.get(name).is_some_and(|v| v != "" && v != 0);
+            let padding = matches!(name.as_str(), "obfuscation" | "p");
+            if !(name == "choices" || value.is_null() || there || padding) {
                 answer.insert(name.clone(), value.clone());
             }
         }
@@ -186,10 +202,25 @@ pub(super) fn fold(frames: &[Frame]) -> Folded {
     if folded.ended_at.is_none() && folded.stopped_at.is_some() && folded.error.is_none() {
         folded.ended_at = frames.len().checked_sub(1);
     }
+    for choice in &mut choices {
+        finish(choice);
+    }
+    // An older place of usage.
+    if let Some(usage) = answer.get("x_groq").and_then(|x| x.get("usage")).cloned() {
+        answer.entry("usage").or_insert(usage);
+    }
     answer.insert("object".to_owned(), json!("chat.completion"));
     answer.insert("choices".to_owned(), Value::Array(choices));
     folded.answer = Value::Object(answer);
     folded
+}
+
+/// A choice that ended without a reason has one by what it said.
+fn finish(choice: &mut Value) {
+    if text(choice, "finish_reason").is_empty() {
+        let calls = some(&choice["message"], "tool_calls").is_some();
+        choice["finish_reason"] = json!(if calls { "tool_calls" } else { "stop" });
+    }
 }
 
 fn merge_choice(whole: &mut Value, choice: &Value) {
@@ -231,13 +262,49 @@ fn merge_delta(message: &mut Value, delta: &Value) {
                 merge_function(&mut message["function_call"], piece);
             }
             ("role" | "id", value) => message[name.as_str()] = value.clone(),
-            (name, Value::String(more)) => append(message, name, more),
-            (name, Value::Array(more)) => match message.get_mut(name) {
-                Some(Value::Array(all)) => all.extend(more.iter().cloned()),
-                _ => message[name] = value.clone(),
-            },
+            ("content", Value::Array(parts)) => {
+                for part in parts {
+                    let thinking = texts(part.get("thinking").unwrap_or(&Value::Null)).concat();
+                    append(message, "reasoning_content", &thinking);
+                    append(message, "content", text(part, "text"));
+                }
+            }
+            (
+                name @ ("content" | "refusal" | "reasoning_content" | "reasoning"),
+                Value::String(more),
+            ) => append(message, name, more),
+            (name, Value::Array(more)) => {
+                if !message.get(name).is_some_and(Value::is_array) {
+                    message[name] = json!([]);
+                }
+                for piece in more {
+                    merge_piece(&mut message[name], piece);
+                }
+            }
             (name, value) => message[name] = value.clone(),
         }
+    }
+}
+
+/// A piece with the `index` and `type` of one that is there goes on with it.
+fn merge_piece(list: &mut Value, piece: &Value) {
+    let Some(list) = list.as_array_mut() else { return };
+    let same = |one: &&mut Value| {
+        piece.get("index").is_some()
+            && one["index"] == piece["index"]
+            && one["type"] == piece["type"]
+    };
+    match list.iter_mut().find(same) {
+        Some(one) => {
+            for (name, value) in piece.as_object().into_iter().flatten() {
+                match (name.as_str(), value) {
+                    ("text" | "summary" | "data", Value::String(more)) => append(one, name, more),
+                    (_, Value::Null) => {}
+                    _ => one[name.as_str()] = value.clone(),
+                }
+            }
+        }
+        None => list.push(piece.clone()),
     }
 }
 

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    Answered, Asked, Folded, Said, Tokens, append, call, inline, push, push_all, result, texts,
-    tool,
+    Answered, Asked, Folded, Said, Tokens, append, attached, call, inline, push, push_all, result,
+    texts, tool,
 };
 use crate::recordings::frames::Frame;
 use crate::recordings::json::{index, list, some, text};
@@ -56,17 +56,40 @@ fn block(role: &str, block: &Value, asked: &mut Asked) {
         }
         "image" | "document" => match text(source, "type") {
             "base64" => asked.user.push(inline(text(source, "media_type"), text(source, "data"))),
-            "url" => asked.user.push(format!("<{}>", text(source, "url"))),
-            "file" => asked.user.push(format!("<{}>", text(source, "file_id"))),
+            "url" => {
+                asked.user.push(attached(text(block, "type"), text(source, "url")));
+            }
+            "file" => asked.user.push(format!("<id:{}>", text(source, "file_id"))),
             _ => push(&mut asked.user, text(source, "data")),
         },
         "tool_use" => asked.calls.push(used(block)),
         "tool_result" => {
-            let output = texts(block.get("content").unwrap_or(&Value::Null)).concat();
+            let output = output(block, asked);
             asked.results.push(result(text(block, "tool_use_id"), &output));
         }
         _ => {}
     }
+}
+
+/// The text of a tool's result; its pictures count as the user's.
+fn output(result: &Value, asked: &mut Asked) -> String {
+    let content = result.get("content").unwrap_or(&Value::Null);
+    for part in list(result, "content") {
+        let source = part.get("source").unwrap_or(&Value::Null);
+        let plain = text(source, "type") == "text";
+        if matches!(text(part, "type"), "image" | "document") && !plain {
+            block("user", part, asked);
+        }
+    }
+    let Value::Array(parts) = content else { return texts(content).concat() };
+    let said = |part: &Value| {
+        let own = part.get("source").map_or("", |source| match text(source, "type") {
+            "text" => text(source, "data"),
+            _ => "",
+        });
+        format!("{}{own}", text(part, "text"))
+    };
+    parts.iter().map(said).collect()
 }
 
 fn used(block: &Value) -> Value {

@@ -10,6 +10,7 @@ mod responses;
 
 pub(crate) use responses::of_deltas;
 
+use base64::Engine as _;
 use freehold_llm::Dialect;
 use serde_json::{Value, json};
 
@@ -160,15 +161,21 @@ fn result(id: &str, output: &str) -> Value {
     json!({"id": id, "output": output})
 }
 
-/// The mark of a picture or document: by its address, or its length and kind.
-fn picture(address: &str) -> String {
+/// The mark of a picture or document by its address, or of its content.
+fn attached(what: &str, address: &str) -> String {
     match address.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
         Some((kind, data)) => inline(kind, data),
-        None => format!("<{address}>"),
+        None => format!("<{what}:{address}>"),
     }
 }
 
+/// The mark of content: its kind, length and a sum; of plain text the text.
 fn inline(kind: &str, data: &str) -> String {
+    if kind.starts_with("text/plain")
+        && let Ok(bytes) = base64::engine::general_purpose::STANDARD.decode(data)
+    {
+        return String::from_utf8_lossy(&bytes).into_owned();
+    }
     let sum = data.bytes().fold(0_u64, |sum, b| sum.wrapping_mul(31).wrapping_add(u64::from(b)));
     format!("<{kind} {} {sum:x}>", data.len())
 }

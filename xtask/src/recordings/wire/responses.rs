@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    Answered, Asked, Folded, Said, Tokens, append, call, picture, push, push_all, result, spoken,
+    Answered, Asked, Folded, Said, Tokens, append, attached, call, push, push_all, result, spoken,
     texts, tool,
 };
 use crate::recordings::frames::Frame;
@@ -24,8 +24,13 @@ pub(super) fn asked(body: &Value) -> Asked {
             "" | "message" => message(item, &mut asked),
             "function_call" | "custom_tool_call" => asked.calls.push(called(item)),
             "function_call_output" | "custom_tool_call_output" => {
-                let output = texts(item.get("output").unwrap_or(&Value::Null)).concat();
-                asked.results.push(result(text(item, "call_id"), &output));
+                let output = item.get("output").unwrap_or(&Value::Null);
+                asked.results.push(result(text(item, "call_id"), &texts(output).concat()));
+                // Pictures of a result count as the user's.
+                for part in list(item, "output").iter().filter(|p| text(p, "type") != "input_text")
+                {
+                    push(&mut asked.user, &file(part));
+                }
             }
             _ => {}
         }
@@ -48,18 +53,22 @@ fn message(item: &Value, asked: &mut Asked) {
         return push_all(into, content);
     };
     for part in parts {
-        let word = |name: &str| some(part, name).and_then(Value::as_str);
         match text(part, "type") {
-            "input_image" | "input_file" => {
-                let address = ["image_url", "file_url", "file_data"].iter().find_map(|n| word(n));
-                into.push(match address {
-                    Some(address) => picture(address),
-                    None => format!("<{}>", text(part, "file_id")),
-                });
-            }
+            "input_image" | "input_file" => into.push(file(part)),
             "refusal" => push(into, text(part, "refusal")),
             _ => push(into, text(part, "text")),
         }
+    }
+}
+
+/// The mark of a picture or document.
+fn file(part: &Value) -> String {
+    let word = |name: &str| some(part, name).and_then(Value::as_str);
+    let address = ["image_url", "file_url", "file_data"].iter().find_map(|n| word(n));
+    match address {
+        Some(address) if word("image_url").is_some() => attached("image", address),
+        Some(address) => attached("document", address),
+        None => format!("<id:{}>", text(part, "file_id")),
     }
 }
 
