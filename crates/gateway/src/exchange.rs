@@ -116,7 +116,7 @@ impl Gateway {
         opening: Opening,
     ) -> Result<Book, Box<ApiError>> {
         let metrics = &opening.route.cell.metrics;
-        match self.control.admit(principal, ask) {
+        match self.control.admission().admit(principal, ask) {
             Ok(ticket) => Ok(Book::open(opening, ticket)),
             Err(refusal) => {
                 let shed = refusal.code == Code::OverloadShed;

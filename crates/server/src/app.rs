@@ -160,7 +160,7 @@ impl Follow {
         }
         self.transport.configure(resolved.pools);
         self.gateway.follow(resolved.plan);
-        self.control.set_admission(settings(config).admission);
+        self.control.admission().set(settings(config).admission);
         set_tenants(&self.control, config, Some(before));
         if let Some(logs) = &self.logs {
             logs.set_level(config.telemetry.logs.level);

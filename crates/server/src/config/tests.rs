@@ -45,8 +45,8 @@ fn each_mistake_is_told_with_its_place() {
             "f.toml:2:1: server.body_bytes_in_flight_max: it is less than",
         ),
         (
-            "[limits.key]\nconcurrency = 0",
-            "f.toml:2:1: limits.key.concurrency: 0 would let nothing through",
+            "[limits.tenants.acme]\nconcurrency = 0",
+            "f.toml:2:1: limits.tenants.acme.concurrency: 0 would let nothing through",
         ),
         (
             "[usage]\ndurability = 'maybe'",

@@ -139,7 +139,7 @@ fn deployments(page: &mut MetricsText, plan: &Plan) {
 }
 
 fn admission(page: &mut MetricsText, app: &App) {
-    let counts = app.control.admission_counts();
+    let counts = app.control.admission().counts();
     page.begin("freehold_admitted_total", Kind::Counter, "Exchanges that were let in.")
         .count(&[], counts.admitted);
     let mut refused =
@@ -154,7 +154,7 @@ fn admission(page: &mut MetricsText, app: &App) {
     )
     .count(&[], counts.overspent);
     page.begin("freehold_in_flight", Kind::Gauge, "Exchanges that hold a reservation.")
-        .count(&[], u64::from(app.control.in_flight()));
+        .count(&[], u64::from(app.control.admission().in_flight()));
 }
 
 fn books(page: &mut MetricsText, app: &App) {

@@ -52,7 +52,7 @@ pub async fn readiness(app: &App) -> Readiness {
             "loaded_at": config.loaded.map(|at| at.to_string()),
             "warnings": app.config.load().warnings,
         },
-        "in_flight": app.control.in_flight(),
+        "in_flight": app.control.admission().in_flight(),
     });
     Readiness { ready, detail }
 }
