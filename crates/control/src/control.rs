@@ -9,7 +9,7 @@ use freehold_types::{Db, Env, TenantId};
 use crate::admission::Admission;
 use crate::identity::{Principal, Principals, Registry, Snapshot};
 use crate::usage::{self, Books, UsageCounts, UsageSettings, UsageWriter};
-use crate::{AdmissionSettings, Error, Limits, Refusal};
+use crate::{AdmissionCounts, AdmissionSettings, Ask, Error, Limits, Refusal, Ticket};
 
 /// How control is set up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,9 +81,25 @@ impl Control {
         self.snapshot.authenticate(presented)
     }
 
-    /// The desk that every exchange passes.
-    pub fn admission(&self) -> &Arc<Admission> {
-        &self.admission
+    /// Reserves what the exchange may use, at every scope that it is in, or
+    /// says which limit has no room. Never waits.
+    pub fn admit(&self, principal: &Arc<Principal>, ask: &Ask<'_>) -> Result<Ticket, Refusal> {
+        self.admission.admit(principal, ask)
+    }
+
+    /// New rules for admission, in force with the next exchange.
+    pub fn set_admission(&self, settings: AdmissionSettings) {
+        self.admission.set(settings);
+    }
+
+    /// Exchanges in flight.
+    pub fn in_flight(&self) -> u32 {
+        self.admission.in_flight()
+    }
+
+    /// What was admitted and refused since the start.
+    pub fn admission_counts(&self) -> AdmissionCounts {
+        self.admission.counts()
     }
 
     /// Limits for all keys of a tenant together; they are the operator's

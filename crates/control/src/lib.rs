@@ -24,9 +24,7 @@ mod scope;
 mod testing;
 mod usage;
 
-pub use admission::{
-    Admission, AdmissionCounts, AdmissionSettings, Ask, Settled, Ticket, Unpriced,
-};
+pub use admission::{AdmissionCounts, AdmissionSettings, Ask, Settled, Ticket, Unpriced};
 pub use budget::{Budget, Standing, Window};
 pub use control::{Control, Settings, Started};
 pub use error::Error;

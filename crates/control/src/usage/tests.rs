@@ -65,7 +65,7 @@ fn admit(node: &Node, client: &Arc<Principal>, reserve: i128) -> Result<Ticket, 
         output_tokens_upper: 1,
         reserve: Some(money(reserve)),
     };
-    node.control.admission().admit(client, &ask)
+    node.control.admit(client, &ask)
 }
 
 async fn begun(node: &Node, client: &Arc<Principal>, reserve: i128) -> Ticket {
@@ -277,7 +277,7 @@ async fn a_full_queue_refuses_or_counts_as_the_operator_says() {
         node.db.set(Fault::None);
         written(&node).await;
         assert_eq!(ids(&node, Some(State::Closed)).await, expected, "what was kept is kept");
-        assert_eq!(node.control.admission().in_flight(), 0);
+        assert_eq!(node.control.in_flight(), 0);
     }
 }
 
@@ -359,7 +359,7 @@ async fn store_memory_and_clients_agree_in_the_end() {
                         output_tokens_upper: 1,
                         reserve: Some(money(100)),
                     };
-                    let Ok(mut ticket) = control.admission().admit(&client, &ask) else { continue };
+                    let Ok(mut ticket) = control.admit(&client, &ask) else { continue };
                     ticket.begin().await.unwrap();
                     tokio::task::yield_now().await;
                     if (n + round) % 10 == 0 {
