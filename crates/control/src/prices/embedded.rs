@@ -8,44 +8,9 @@ use serde_json::value::RawValue;
 use super::band::Band;
 use super::pattern;
 
-/// The sheet's files by provider, sorted. Each is JSON lines: a [`Head`], then
-/// a [`Line`] for each model.
-const FILES: &[(&str, &str)] = &[
-    ("anthropic", include_str!("sheet/anthropic.jsonl")),
-    ("arcee", include_str!("sheet/arcee.jsonl")),
-    ("avian", include_str!("sheet/avian.jsonl")),
-    ("aws", include_str!("sheet/aws.jsonl")),
-    ("azure", include_str!("sheet/azure.jsonl")),
-    ("baseten", include_str!("sheet/baseten.jsonl")),
-    ("cerebras", include_str!("sheet/cerebras.jsonl")),
-    ("cloudflare", include_str!("sheet/cloudflare.jsonl")),
-    ("cohere", include_str!("sheet/cohere.jsonl")),
-    ("databricks", include_str!("sheet/databricks.jsonl")),
-    ("deepseek", include_str!("sheet/deepseek.jsonl")),
-    ("doubleword", include_str!("sheet/doubleword.jsonl")),
-    ("elevenlabs", include_str!("sheet/elevenlabs.jsonl")),
-    ("fireworks", include_str!("sheet/fireworks.jsonl")),
-    ("google", include_str!("sheet/google.jsonl")),
-    ("groq", include_str!("sheet/groq.jsonl")),
-    ("local", include_str!("sheet/local.jsonl")),
-    ("meta", include_str!("sheet/meta.jsonl")),
-    ("minimax", include_str!("sheet/minimax.jsonl")),
-    ("mistral", include_str!("sheet/mistral.jsonl")),
-    ("modal", include_str!("sheet/modal.jsonl")),
-    ("moonshotai", include_str!("sheet/moonshotai.jsonl")),
-    ("novita", include_str!("sheet/novita.jsonl")),
-    ("openai", include_str!("sheet/openai.jsonl")),
-    ("openrouter", include_str!("sheet/openrouter.jsonl")),
-    ("ovhcloud", include_str!("sheet/ovhcloud.jsonl")),
-    ("perplexity", include_str!("sheet/perplexity.jsonl")),
-    ("quicksilverpro", include_str!("sheet/quicksilverpro.jsonl")),
-    ("together", include_str!("sheet/together.jsonl")),
-    ("typesafe", include_str!("sheet/typesafe.jsonl")),
-    ("voyageai", include_str!("sheet/voyageai.jsonl")),
-    ("x-ai", include_str!("sheet/x-ai.jsonl")),
-    ("zai", include_str!("sheet/zai.jsonl")),
-    ("zhipuai", include_str!("sheet/zhipuai.jsonl")),
-];
+/// The sheet's files by provider, as `build.rs` lists them. Each is JSON lines:
+/// a [`Head`], then a [`Line`] for each model.
+const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sheet.rs"));
 
 /// The first line of a file.
 #[derive(Debug, serde::Deserialize)]
@@ -115,7 +80,6 @@ mod tests {
         for &(name, text) in FILES {
             let mut lines = text.lines();
             let head: Head<'_> = serde_json::from_str(lines.next().unwrap()).unwrap();
-            assert!(!head.source.is_empty(), "{name}");
             assert!(head.fallback.iter().all(|other| file(other).is_some()), "{name}");
             for text in lines {
                 let line: Line<'_> = serde_json::from_str(text).unwrap();
@@ -128,22 +92,11 @@ mod tests {
     }
 
     #[test]
-    fn the_list_of_files_is_the_folder() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/prices/sheet");
-        let mut found: Vec<String> = std::fs::read_dir(folder)
-            .unwrap()
-            .filter_map(|entry| {
-                entry
-                    .unwrap()
-                    .file_name()
-                    .into_string()
-                    .unwrap()
-                    .strip_suffix(".jsonl")
-                    .map(str::to_owned)
-            })
-            .collect();
-        found.sort();
-        let listed: Vec<&str> = FILES.iter().map(|&(name, _)| name).collect();
-        assert_eq!(listed, found, "run scripts/prices.py and mend FILES");
+    fn every_file_can_be_found_and_says_where_it_is_from() {
+        for &(name, text) in FILES {
+            assert_eq!(file(name), Some(text));
+            assert!(!source(name).unwrap().is_empty(), "{name}");
+        }
+        assert_eq!(source("nobody"), None);
     }
 }
