@@ -39,7 +39,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         request.max_tokens = Some(max);
         let start = now();
         let mut first = None;
-        let mut events = engine.generate(Arc::new(request), 1_700_000_000, 7).map_err(|e| e.message)?;
+        let mut events =
+            engine.generate(Arc::new(request), 1_700_000_000, 7).map_err(|e| e.message)?;
         while let Some(event) = events.blocking_next() {
             match event {
                 Event::Delta { delta: Delta::Text(text), .. } => {

@@ -7,7 +7,8 @@ use std::sync::{Arc, OnceLock};
 use freehold_llm::Dialect;
 use freehold_llm::model::{
     Answer, ApiError, Event, Extra, Fold, Item, ItemBody, LogprobRequest, Media, Message,
-    OutputFormat, Part, PartBody, Request, Role, Source, StopReason, Tool, ToolBody, ToolChoice,
+    OutputFormat, Part, PartBody, Request, Role, Source, StopReason, Tool, ToolBody, ToolCall,
+    ToolCallKind, ToolChoice, ToolResult,
 };
 use freehold_local::{Engine, Options};
 use freehold_types::ErrorKind;
@@ -41,7 +42,7 @@ fn events(request: &Request) -> Vec<Event> {
     std::iter::from_fn(|| from.blocking_next()).collect()
 }
 
-fn run(request: &Request) -> Result<Answer, ApiError> {
+fn run(request: &Request) -> Result<Answer, Box<ApiError>> {
     let mut fold = Fold::new(Dialect::Chat);
     events(request).iter().for_each(|event| fold.event(event));
     fold.finish()
@@ -296,12 +297,17 @@ fn unicode_values_are_kept_whole() {
 
 #[test]
 fn a_schema_that_cannot_be_kept_is_refused_before_the_answer() {
-    for bad in [json!({ "type": "array", "uniqueItems": true }), json!({ "type": "nothing" }), json!(3)] {
+    for bad in
+        [json!({ "type": "array", "uniqueItems": true }), json!({ "type": "nothing" }), json!(3)]
+    {
         let mut request = ask("x", 4);
         request.format = schema(bad.clone());
         let events = events(&request);
         let [Event::Error(error)] = &events[..] else { panic!("{bad}: {events:?}") };
-        assert_eq!((error.kind, error.param.as_deref()), (ErrorKind::Invalid, Some("response_format")));
+        assert_eq!(
+            (error.kind, error.param.as_deref()),
+            (ErrorKind::Invalid, Some("response_format"))
+        );
     }
 }
 
@@ -350,25 +356,44 @@ fn a_call_cut_by_the_limit_says_so() {
 }
 
 #[test]
-fn on_auto_the_model_may_talk_and_what_it_calls_parses() {
-    let mut request = ask("Call get_weather for the city of Oslo in celsius.", 100);
+fn on_auto_the_model_chooses_and_its_call_fits() {
+    // An example call in the conversation shows a small model the way.
+    let call = ItemBody::ToolCall(ToolCall {
+        call_id: "call_1".into(),
+        name: "get_weather".into(),
+        input: "{\"city\": \"Paris\", \"unit\": \"celsius\"}".into(),
+        kind: ToolCallKind::Function,
+        cache: None,
+    });
+    let result = ItemBody::ToolResult(ToolResult {
+        call_id: "call_1".into(),
+        output: vec![Part::text("21 degrees")],
+        is_error: None,
+        kind: ToolCallKind::Function,
+        cache: None,
+    });
+    let mut request = ask("What is the weather in Paris?", 100);
+    request.temperature = Some(Number::from(0));
+    request.items.extend([
+        Item::new(call),
+        Item::new(result),
+        Item::text(Role::Assistant, "21 degrees."),
+        Item::text(Role::User, "What is the weather in Oslo?"),
+    ]);
     request.tools = vec![weather()];
-    request.tool_choice = Some(ToolChoice::Auto);
-    // Begun for it: a small model does not always come upon the tag itself.
-    request.items.push(Item::text(Role::Assistant, "I will look. <tool"));
-    let begun = run(&request).unwrap();
-    assert!(!text_or_empty(&begun).contains("<tool_call>"));
-    request.items.pop();
-    let answer = run(&request).unwrap();
-    assert!(!text_or_empty(&answer).contains("<tool_call>"), "{answer:?}");
-    if reason(&answer) == StopReason::ToolCalls {
+    for choice in [None, Some(ToolChoice::Auto)] {
+        request.tool_choice = choice;
+        let answer = run(&request).unwrap();
+        assert_eq!(reason(&answer), StopReason::ToolCalls, "{answer:?}");
+        assert!(!text_or_empty(&answer).contains("tool_call"), "{answer:?}");
         for (name, input) in calls(&answer) {
             assert_eq!(name, "get_weather");
             serde_json::from_value::<Weather>(input).unwrap();
         }
     }
     request.tool_choice = Some(ToolChoice::None);
-    assert!(calls(&run(&request).unwrap()).is_empty());
+    let answer = run(&request).unwrap();
+    assert!(calls(&answer).is_empty() && reason(&answer) != StopReason::ToolCalls);
 }
 
 fn text_or_empty(answer: &Answer) -> String {

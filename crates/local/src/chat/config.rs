@@ -56,7 +56,7 @@ pub(crate) struct Config {
 
 impl Config {
     /// Reads the shape; `context` bounds the positions.
-    pub(crate) fn read(gguf: &mut Gguf, context: usize) -> Result<Self, ApiError> {
+    pub(crate) fn read(gguf: &mut Gguf, context: usize) -> Result<Self, Box<ApiError>> {
         let architecture = gguf.architecture().to_owned();
         let (rotation, activation) = match architecture.as_str() {
             "llama" => (Rotation::Pairs, Activation::Silu),
@@ -117,7 +117,7 @@ fn plain_frequencies(base: f32, dim: usize) -> Vec<f32> {
     (0..dim / 2).map(|pair| base.powf(-2.0 * pair as f32 / dim as f32)).collect()
 }
 
-fn frequencies(gguf: &mut Gguf, base: f32, dim: usize) -> Result<Vec<f32>, ApiError> {
+fn frequencies(gguf: &mut Gguf, base: f32, dim: usize) -> Result<Vec<f32>, Box<ApiError>> {
     let mut frequencies = plain_frequencies(base, dim);
     match gguf.text(&format!("{}.rope.scaling.type", gguf.architecture())) {
         None | Some("none" | "") => {}

@@ -127,7 +127,10 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     /// Loads all tensors. `context` bounds the positions.
-    pub(crate) fn load(gguf: &mut Gguf, context: usize) -> std::result::Result<Self, ApiError> {
+    pub(crate) fn load(
+        gguf: &mut Gguf,
+        context: usize,
+    ) -> std::result::Result<Self, Box<ApiError>> {
         let config = Config::read(gguf, context)?;
         let embedding = gguf.tensor("token_embd.weight")?;
         let output = if gguf.has("output.weight") { "output.weight" } else { "token_embd.weight" };
@@ -330,7 +333,7 @@ fn rotate(x: &Tensor, rope: &Rope, at: &At<'_>) -> Result<Tensor> {
     }
 }
 
-type Loaded<T> = std::result::Result<T, ApiError>;
+type Loaded<T> = std::result::Result<T, Box<ApiError>>;
 
 fn matrix(gguf: &mut Gguf, name: &str) -> Loaded<QMatMul> {
     let tensor = gguf.tensor(name)?;

@@ -46,7 +46,7 @@ struct Core {
 
 impl Core {
     /// Vocabulary, tokenizer and template, read on first use.
-    fn prompter(&self) -> Result<Arc<Prompter>, ApiError> {
+    fn prompter(&self) -> Result<Arc<Prompter>, Box<ApiError>> {
         let mut slot = self.prompter.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(prompter) = &*slot {
             return Ok(prompter.clone());
@@ -61,12 +61,8 @@ impl Engine {
     /// A handle; nothing is read yet.
     pub fn new(options: Options) -> Self {
         let queue = Queue::new(options.queue);
-        let core = Core {
-            options,
-            queue,
-            prompter: Mutex::new(None),
-            loaded: AtomicBool::new(false),
-        };
+        let core =
+            Core { options, queue, prompter: Mutex::new(None), loaded: AtomicBool::new(false) };
         Self { owner: Arc::new(Owner { core: Arc::new(core), started: Mutex::new(false) }) }
     }
 
@@ -102,7 +98,7 @@ impl Engine {
         request: Arc<Request>,
         created: i64,
         seed: u64,
-    ) -> Result<Events, ApiError> {
+    ) -> Result<Events, Box<ApiError>> {
         let core = &self.owner.core;
         let plan = Plan::of(&request, &core.options)?;
         let (to, from) = channel(plan.events_max(&request, &core.options));
@@ -116,12 +112,12 @@ impl Engine {
     /// How many tokens a request's prompt has: what `usage.input` would say.
     /// Reads the tokenizer on first use and works on the caller's thread: a
     /// matter of milliseconds, more for long prompts.
-    pub fn count_tokens(&self, request: &Request) -> Result<u64, ApiError> {
+    pub fn count_tokens(&self, request: &Request) -> Result<u64, Box<ApiError>> {
         // The date that a template may tell has the same length on any day.
         Ok(self.owner.core.prompter()?.tokens(request, 0)?.len() as u64)
     }
 
-    fn start(&self) -> Result<(), ApiError> {
+    fn start(&self) -> Result<(), Box<ApiError>> {
         let mut started = self.owner.started.lock().unwrap_or_else(PoisonError::into_inner);
         if !*started {
             let core = self.owner.core.clone();
@@ -174,7 +170,7 @@ fn work(core: &Core) {
                 error::internal("a defect in the engine; the log has the place")
             }
         };
-        if send(&job.to, Event::Error(error)).is_err() {
+        if send(&job.to, Event::Error(*error)).is_err() {
             // Nobody waits for the error either.
         }
     }

@@ -67,10 +67,13 @@ const LOGPROBS_MAX: u8 = 20;
 
 impl Plan {
     /// Checks what can be checked without the model.
-    pub(crate) fn of(request: &Request, options: &Options) -> Result<Self, ApiError> {
+    pub(crate) fn of(request: &Request, options: &Options) -> Result<Self, Box<ApiError>> {
         let choices = request.n.unwrap_or(1);
         if !(1..=CHOICES_MAX).contains(&choices) {
-            return Err(error::invalid("n", format!("n is {choices}; it goes from 1 to {CHOICES_MAX}")));
+            return Err(error::invalid(
+                "n",
+                format!("n is {choices}; it goes from 1 to {CHOICES_MAX}"),
+            ));
         }
         if request.max_tokens == Some(0) {
             return Err(error::invalid("max_tokens", "max_tokens is 0; it must be at least 1"));
@@ -112,7 +115,7 @@ pub(crate) enum Failure {
     /// Nobody waits for it any more.
     Gone,
     /// With an error for the client.
-    Error(ApiError),
+    Error(Box<ApiError>),
 }
 
 impl From<Gone> for Failure {
@@ -121,8 +124,8 @@ impl From<Gone> for Failure {
     }
 }
 
-impl From<ApiError> for Failure {
-    fn from(error: ApiError) -> Self {
+impl From<Box<ApiError>> for Failure {
+    fn from(error: Box<ApiError>) -> Self {
         Self::Error(error)
     }
 }
@@ -170,7 +173,7 @@ pub(crate) struct Model {
 
 impl Model {
     /// Loads the weights.
-    pub(crate) fn load(options: &Options, prompter: Arc<Prompter>) -> Result<Self, ApiError> {
+    pub(crate) fn load(options: &Options, prompter: Arc<Prompter>) -> Result<Self, Box<ApiError>> {
         let mut gguf = Gguf::open(&options.path)?;
         let decoder = Decoder::load(&mut gguf, options.context_tokens)?;
         let grammars = Grammars::new(&prompter.vocab)?;
@@ -220,7 +223,12 @@ impl Model {
         Ok(())
     }
 
-    fn limit(&self, prompt: usize, request: &Request, options: &Options) -> Result<u64, ApiError> {
+    fn limit(
+        &self,
+        prompt: usize,
+        request: &Request,
+        options: &Options,
+    ) -> Result<u64, Box<ApiError>> {
         let context = self.decoder.context();
         let left = context.checked_sub(prompt).filter(|left| *left > 0).ok_or_else(|| {
             let mut error = error::invalid(
@@ -278,13 +286,13 @@ struct Guided {
 }
 
 impl Guided {
-    fn mask(&mut self, scores: &mut [f32]) -> Result<(), ApiError> {
+    fn mask(&mut self, scores: &mut [f32]) -> Result<(), Box<ApiError>> {
         self.now.as_mut().map_or(Ok(()), |guide| guide.mask(scores))
     }
 
     /// Takes a drawn token. False if it begins a call in a way that the
     /// grammar does not take: then another must be drawn.
-    fn take(&mut self, token: u32, bytes: &[u8]) -> Result<bool, ApiError> {
+    fn take(&mut self, token: u32, bytes: &[u8]) -> Result<bool, Box<ApiError>> {
         if let Some(guide) = &mut self.now {
             guide.take(token)?;
             return Ok(true);
@@ -361,7 +369,7 @@ impl Choice<'_> {
         Ok(said)
     }
 
-    fn draw(&mut self, scores: &mut [f32], vocab: &Vocab) -> Result<u32, ApiError> {
+    fn draw(&mut self, scores: &mut [f32], vocab: &Vocab) -> Result<u32, Box<ApiError>> {
         self.sampler.penalise(scores);
         self.guide.mask(scores)?;
         loop {

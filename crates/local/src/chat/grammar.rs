@@ -33,7 +33,7 @@ pub(crate) struct Grammars {
 
 impl Grammars {
     /// Prepares the vocabulary.
-    pub(crate) fn new(vocab: &Vocab) -> Result<Self, ApiError> {
+    pub(crate) fn new(vocab: &Vocab) -> Result<Self, Box<ApiError>> {
         let size = u32::try_from(vocab.len()).map_err(error::internal)?;
         let words: Vec<Vec<u8>> = vocab
             .bytes
@@ -62,7 +62,7 @@ impl Grammars {
         &self,
         format: Option<&OutputFormat>,
         tools: &Tools,
-    ) -> Result<Option<Guide>, ApiError> {
+    ) -> Result<Option<Guide>, Box<ApiError>> {
         let schema = match format {
             None | Some(OutputFormat::Text) => None,
             Some(OutputFormat::JsonObject) => Some(json!({ "type": "object" })),
@@ -88,13 +88,14 @@ impl Grammars {
     }
 
     /// The grammar of what follows an opening tag.
-    pub(crate) fn after_open(&self, tools: &Tools) -> Result<Guide, ApiError> {
+    pub(crate) fn after_open(&self, tools: &Tools) -> Result<Guide, Box<ApiError>> {
         let grammar = calls("start: calls\n", tools)?;
         self.compile(TopLevelGrammar::from_lark(grammar), "tools")
     }
 
-    fn compile(&self, grammar: TopLevelGrammar, param: &str) -> Result<Guide, ApiError> {
-        let parser = self.factory.create_parser(grammar).map_err(|e| refused(param, &e.to_string()))?;
+    fn compile(&self, grammar: TopLevelGrammar, param: &str) -> Result<Guide, Box<ApiError>> {
+        let parser =
+            self.factory.create_parser(grammar).map_err(|e| refused(param, &e.to_string()))?;
         let matcher = Matcher::new(Ok(parser));
         match matcher.get_error() {
             Some(e) => Err(refused(param, &e)),
@@ -103,13 +104,13 @@ impl Grammars {
     }
 }
 
-fn refused(param: &str, why: &str) -> ApiError {
+fn refused(param: &str, why: &str) -> Box<ApiError> {
     let why: String = why.lines().next().unwrap_or_default().chars().take(300).collect();
     error::invalid(param, format!("the local model cannot keep to this schema: {why}"))
 }
 
 /// The rules of one or several calls, each after its opening tag.
-fn calls(start: &str, tools: &Tools) -> Result<String, ApiError> {
+fn calls(start: &str, tools: &Tools) -> Result<String, Box<ApiError>> {
     let mut out = start.to_owned();
     let text = |text: &str| Value::from(text).to_string();
     let more = if tools.parallel() {
@@ -131,13 +132,13 @@ fn calls(start: &str, tools: &Tools) -> Result<String, ApiError> {
     Ok(out)
 }
 
-fn rule(out: &mut String, name: &str, schema: &Value) -> Result<(), ApiError> {
+fn rule(out: &mut String, name: &str, schema: &Value) -> Result<(), Box<ApiError>> {
     writeln!(out, "{name}: %json {schema}").map_err(error::internal)
 }
 
 /// The schema with the spacing that models write: free spacing lets a small
 /// model go astray in blanks.
-fn guided(schema: Value, param: &str) -> Result<Value, ApiError> {
+fn guided(schema: Value, param: &str) -> Result<Value, Box<ApiError>> {
     let mut fields = match schema {
         Value::Object(fields) => fields,
         Value::Bool(true) => serde_json::Map::new(),
@@ -175,8 +176,9 @@ pub(crate) struct Guide {
 
 impl Guide {
     /// Rules out every token that the grammar does not take next.
-    pub(crate) fn mask(&mut self, scores: &mut [f32]) -> Result<(), ApiError> {
-        let allowed = self.matcher.compute_mask().map_err(|e| refused(&self.param, &e.to_string()))?;
+    pub(crate) fn mask(&mut self, scores: &mut [f32]) -> Result<(), Box<ApiError>> {
+        let allowed =
+            self.matcher.compute_mask().map_err(|e| refused(&self.param, &e.to_string()))?;
         for (score, id) in scores.iter_mut().zip(0u32..) {
             if !allowed.is_allowed(id) {
                 *score = f32::NEG_INFINITY;
@@ -186,7 +188,7 @@ impl Guide {
     }
 
     /// Takes a token that [`Guide::mask`] allowed.
-    pub(crate) fn take(&mut self, token: u32) -> Result<(), ApiError> {
+    pub(crate) fn take(&mut self, token: u32) -> Result<(), Box<ApiError>> {
         self.matcher.consume_token(token).map_err(|e| refused(&self.param, &e.to_string()))
     }
 

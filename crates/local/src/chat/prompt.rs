@@ -27,16 +27,16 @@ pub(crate) struct Prompter {
 
 impl Prompter {
     /// Reads vocabulary, tokenizer and template.
-    pub(crate) fn new(gguf: &Gguf) -> Result<Self, ApiError> {
+    pub(crate) fn new(gguf: &Gguf) -> Result<Self, Box<ApiError>> {
         let vocab = Vocab::read(gguf)?;
         let tokenizer = PromptTokenizer::new(gguf, &vocab)?;
-        let template = Template::new(gguf.text("tokenizer.chat_template"))
-            .map_err(|e| gguf.unsupported(e))?;
+        let template =
+            Template::new(gguf.text("tokenizer.chat_template")).map_err(|e| gguf.unsupported(e))?;
         Ok(Self { vocab, tokenizer, template })
     }
 
     /// The tokens of a request's prompt.
-    pub(crate) fn tokens(&self, request: &Request, now: i64) -> Result<Vec<u32>, ApiError> {
+    pub(crate) fn tokens(&self, request: &Request, now: i64) -> Result<Vec<u32>, Box<ApiError>> {
         let tools = Tools::of(request)?;
         let text = self.text(request, &tools, now)?;
         self.tokenizer.encode(&text)
@@ -48,7 +48,7 @@ impl Prompter {
         request: &Request,
         tools: &Tools,
         now: i64,
-    ) -> Result<String, ApiError> {
+    ) -> Result<String, Box<ApiError>> {
         let native = self.template.takes_tools();
         let mut conversation = Conversation::read(request, native)?;
         let offered = if tools.may_call() { tools.offered() } else { &[] };
@@ -75,14 +75,15 @@ impl Prompter {
         conversation: &Conversation,
         tools: &[Tool],
         now: i64,
-    ) -> Result<String, ApiError> {
+    ) -> Result<String, Box<ApiError>> {
         let mut messages: Vec<Value> = conversation.turns.iter().map(Turn::json).collect();
         let go_on = conversation
             .turns
             .last()
             .is_some_and(|turn| turn.role == "assistant" && turn.calls.is_empty());
-        if go_on && let Some(Value::String(text)) =
-            messages.last_mut().and_then(|m| m.get_mut("content"))
+        if go_on
+            && let Some(Value::String(text)) =
+                messages.last_mut().and_then(|m| m.get_mut("content"))
         {
             text.push(GO_ON);
         }
@@ -143,7 +144,7 @@ struct Conversation {
 impl Conversation {
     /// Reads a request. With `native`, calls and their results keep their own
     /// shape for the template; else they are written out as text.
-    fn read(request: &Request, native: bool) -> Result<Self, ApiError> {
+    fn read(request: &Request, native: bool) -> Result<Self, Box<ApiError>> {
         let mut it = Self::default();
         let instructions = text_of(&request.instructions, "instructions")?;
         if !instructions.is_empty() {
@@ -164,7 +165,7 @@ impl Conversation {
         at: usize,
         native: bool,
         all: &[Item],
-    ) -> Result<(), ApiError> {
+    ) -> Result<(), Box<ApiError>> {
         let place = format!("item {at}");
         match &item.body {
             ItemBody::Message(message) => self.message(message, &place)?,
@@ -195,7 +196,7 @@ impl Conversation {
         Ok(())
     }
 
-    fn message(&mut self, message: &Message, place: &str) -> Result<(), ApiError> {
+    fn message(&mut self, message: &Message, place: &str) -> Result<(), Box<ApiError>> {
         let text = text_of(&message.parts, place)?;
         match message.role {
             Role::System | Role::Developer => match self.turns.last_mut() {
@@ -216,7 +217,7 @@ impl Conversation {
         }
     }
 
-    fn call(&mut self, call: &ToolCall, native: bool) -> Result<(), ApiError> {
+    fn call(&mut self, call: &ToolCall, native: bool) -> Result<(), Box<ApiError>> {
         // What a model wrote may be no JSON; as a string it still shows.
         let arguments = match call.kind {
             ToolCallKind::Function => serde_json::from_str(&call.input)
@@ -310,7 +311,7 @@ fn name_of(call_id: &str, items: &[Item]) -> Option<String> {
     })
 }
 
-fn text_of(parts: &[Part], place: &str) -> Result<String, ApiError> {
+fn text_of(parts: &[Part], place: &str) -> Result<String, Box<ApiError>> {
     let mut out = String::new();
     for (at, part) in parts.iter().enumerate() {
         let kind = match &part.body {
@@ -347,7 +348,7 @@ fn text_of(parts: &[Part], place: &str) -> Result<String, ApiError> {
     Ok(out)
 }
 
-fn tool_instruction(tools: &[Tool]) -> Result<String, ApiError> {
+fn tool_instruction(tools: &[Tool]) -> Result<String, Box<ApiError>> {
     let mut list = String::new();
     for tool in tools {
         list.push_str(&python_json(&tool.json()).map_err(error::internal)?);
@@ -364,7 +365,7 @@ fn tool_instruction(tools: &[Tool]) -> Result<String, ApiError> {
     ))
 }
 
-fn format_instruction(format: Option<&OutputFormat>) -> Result<Option<String>, ApiError> {
+fn format_instruction(format: Option<&OutputFormat>) -> Result<Option<String>, Box<ApiError>> {
     Ok(match format {
         None | Some(OutputFormat::Text) => None,
         Some(OutputFormat::JsonObject) => Some("Answer with a JSON object only.".to_owned()),

@@ -20,41 +20,39 @@ pub(crate) struct Rules {
 
 impl Rules {
     /// The request's rules, with the model's own where it says nothing.
-    pub(crate) fn of(request: &Request, temperature: f32, top_p: f32) -> Result<Self, ApiError> {
-        let number = |field: &str, value: Option<&Number>, low: f64, high: f64, default: f32| {
-            let Some(value) = value else { return Ok(default) };
-            let value = value.as_f64().filter(|x| (low..=high).contains(x)).ok_or_else(|| {
-                error::invalid(field, format!("{field} is {value}; it goes from {low} to {high}"))
-            })?;
-            #[expect(clippy::cast_possible_truncation, reason = "bounded just above")]
-            Ok(value as f32)
-        };
+    pub(crate) fn of(
+        request: &Request,
+        temperature: f32,
+        top_p: f32,
+    ) -> Result<Self, Box<ApiError>> {
+        let penalty = |field, value| number(field, value, (-2.0, 2.0), 0.0);
         Ok(Self {
             temperature: number(
                 "temperature",
                 request.temperature.as_ref(),
-                0.0,
-                2.0,
+                (0.0, 2.0),
                 temperature,
             )?,
-            top_p: number("top_p", request.top_p.as_ref(), 0.0, 1.0, top_p)?,
+            top_p: number("top_p", request.top_p.as_ref(), (0.0, 1.0), top_p)?,
             top_k: request.top_k.map_or(0, |k| usize::try_from(k).unwrap_or(0)),
-            frequency: number(
-                "frequency_penalty",
-                request.frequency_penalty.as_ref(),
-                -2.0,
-                2.0,
-                0.0,
-            )?,
-            presence: number(
-                "presence_penalty",
-                request.presence_penalty.as_ref(),
-                -2.0,
-                2.0,
-                0.0,
-            )?,
+            frequency: penalty("frequency_penalty", request.frequency_penalty.as_ref())?,
+            presence: penalty("presence_penalty", request.presence_penalty.as_ref())?,
         })
     }
+}
+
+fn number(
+    field: &str,
+    value: Option<&Number>,
+    (low, high): (f64, f64),
+    default: f32,
+) -> Result<f32, Box<ApiError>> {
+    let Some(value) = value else { return Ok(default) };
+    let value = value.as_f64().filter(|x| (low..=high).contains(x)).ok_or_else(|| {
+        error::invalid(field, format!("{field} is {value}; it goes from {low} to {high}"))
+    })?;
+    #[expect(clippy::cast_possible_truncation, reason = "bounded just above")]
+    Ok(value as f32)
 }
 
 /// Draws tokens for one answer.

@@ -50,7 +50,8 @@ impl Template {
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|e| format!("its chat template: {e}"))?);
         environment.set_fuel(Some(FUEL));
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_filter("tojson", to_json);
         environment.add_function("raise_exception", raise);
         environment
@@ -67,13 +68,10 @@ impl Template {
     }
 
     /// Renders a prompt.
-    pub(crate) fn render(&self, with: &Context<'_>) -> Result<String, ApiError> {
+    pub(crate) fn render(&self, with: &Context<'_>) -> Result<String, Box<ApiError>> {
         let now = with.now;
-        let tools = if with.tools.is_empty() {
-            Value::from(())
-        } else {
-            Value::from(Serde(with.tools))
-        };
+        let tools =
+            if with.tools.is_empty() { Value::from(()) } else { Value::from(Serde(with.tools)) };
         let values = context! {
             messages => Value::from(Serde(with.messages)),
             tools => tools,
@@ -172,7 +170,7 @@ mod tests {
 
     use super::*;
 
-    fn render(source: &str, messages: &[Json], tools: &[Json]) -> Result<String, ApiError> {
+    fn render(source: &str, messages: &[Json], tools: &[Json]) -> Result<String, Box<ApiError>> {
         Template::new(Some(source)).unwrap().render(&Context {
             messages,
             tools,
@@ -211,7 +209,8 @@ mod tests {
 
     #[test]
     fn a_template_that_does_not_end_is_stopped() {
-        let source = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}";
+        let source =
+            "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}";
         assert!(render(source, &[], &[]).is_err());
     }
 }

@@ -34,7 +34,7 @@ pub(crate) struct PromptTokenizer {
 impl PromptTokenizer {
     /// Builds the tokenizer, from `tokenizer.json` beside the GGUF file if
     /// there is one, else from the file's own metadata.
-    pub(crate) fn new(gguf: &Gguf, vocab: &Vocab) -> Result<Self, ApiError> {
+    pub(crate) fn new(gguf: &Gguf, vocab: &Vocab) -> Result<Self, Box<ApiError>> {
         let beside = gguf.path().with_file_name("tokenizer.json");
         let mut text = if beside.is_file() {
             from_json(&beside)?
@@ -86,7 +86,7 @@ impl PromptTokenizer {
 
     /// A rendered prompt as tokens: the names of special tokens are those
     /// tokens, all else is text.
-    pub(crate) fn encode(&self, prompt: &str) -> Result<Vec<u32>, ApiError> {
+    pub(crate) fn encode(&self, prompt: &str) -> Result<Vec<u32>, Box<ApiError>> {
         let mut tokens = Vec::with_capacity(prompt.len() / 3 + 8);
         let mut from = 0;
         for found in self.special.find_iter(prompt) {
@@ -103,7 +103,7 @@ impl PromptTokenizer {
         Ok(tokens)
     }
 
-    fn encode_text(&self, text: Option<&str>, out: &mut Vec<u32>) -> Result<(), ApiError> {
+    fn encode_text(&self, text: Option<&str>, out: &mut Vec<u32>) -> Result<(), Box<ApiError>> {
         let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(()) };
         let text = text.replace(BREAK, "");
         let encoding = self.text.encode_fast(text, false).map_err(error::internal)?;
@@ -112,7 +112,7 @@ impl PromptTokenizer {
     }
 }
 
-fn from_json(path: &Path) -> Result<Tokenizer, ApiError> {
+fn from_json(path: &Path) -> Result<Tokenizer, Box<ApiError>> {
     Tokenizer::from_file(path)
         .map_err(|e| error::load(path, e, "Remove it to use the tokenizer in the GGUF file."))
 }
@@ -121,8 +121,8 @@ const SPLIT_QWEN2: &str = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'
 const SPLIT_LLAMA3: &str = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// How text is cut into words before the merges (`tokenizer.ggml.pre`).
-fn words(gguf: &Gguf) -> Result<PreTokenizerWrapper, ApiError> {
-    let by = |pattern: &str| -> Result<PreTokenizerWrapper, ApiError> {
+fn words(gguf: &Gguf) -> Result<PreTokenizerWrapper, Box<ApiError>> {
+    let by = |pattern: &str| -> Result<PreTokenizerWrapper, Box<ApiError>> {
         let pattern = SplitPattern::Regex(pattern.to_owned());
         let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false)
             .map_err(error::internal)?;
@@ -144,7 +144,7 @@ fn words(gguf: &Gguf) -> Result<PreTokenizerWrapper, ApiError> {
     }
 }
 
-fn byte_level(gguf: &Gguf, vocab: &Vocab) -> Result<Tokenizer, ApiError> {
+fn byte_level(gguf: &Gguf, vocab: &Vocab) -> Result<Tokenizer, Box<ApiError>> {
     let merges = gguf
         .texts("tokenizer.ggml.merges")
         .ok_or_else(|| gguf.unsupported("tokenizer.ggml.merges is missing"))?
@@ -168,7 +168,7 @@ fn byte_level(gguf: &Gguf, vocab: &Vocab) -> Result<Tokenizer, ApiError> {
     Ok(tokenizer)
 }
 
-fn set_normalizer(tokenizer: &mut Tokenizer, with: NormalizerWrapper) -> Result<(), ApiError> {
+fn set_normalizer(tokenizer: &mut Tokenizer, with: NormalizerWrapper) -> Result<(), Box<ApiError>> {
     tokenizer.with_normalizer(Some(with)).map_err(error::internal)?;
     Ok(())
 }
@@ -179,7 +179,7 @@ fn by_name(vocab: &Vocab) -> tokenizers::models::bpe::Vocab {
 
 /// SentencePiece's BPE as merges: two pieces merge if their concatenation is
 /// a piece, the one with the best score first.
-fn sentence_piece(gguf: &Gguf, vocab: &Vocab) -> Result<Tokenizer, ApiError> {
+fn sentence_piece(gguf: &Gguf, vocab: &Vocab) -> Result<Tokenizer, Box<ApiError>> {
     let scores = gguf
         .floats("tokenizer.ggml.scores")
         .filter(|scores| scores.len() == vocab.len())
@@ -199,13 +199,10 @@ fn sentence_piece(gguf: &Gguf, vocab: &Vocab) -> Result<Tokenizer, ApiError> {
     }
     merges.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
     let merges = merges.into_iter().map(|m| (m.3.to_owned(), m.4.to_owned())).collect();
-    let unknown = vocab.name(gguf.number("tokenizer.ggml.unknown_token_id").and_then(|id| {
-        u32::try_from(id).ok()
-    }));
-    let mut builder = BPE::builder()
-        .vocab_and_merges(by_name(vocab), merges)
-        .fuse_unk(true)
-        .byte_fallback(true);
+    let unknown = vocab
+        .name(gguf.number("tokenizer.ggml.unknown_token_id").and_then(|id| u32::try_from(id).ok()));
+    let mut builder =
+        BPE::builder().vocab_and_merges(by_name(vocab), merges).fuse_unk(true).byte_fallback(true);
     if !unknown.is_empty() {
         builder = builder.unk_token(unknown.to_owned());
     }

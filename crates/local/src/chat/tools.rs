@@ -48,7 +48,7 @@ const TOOLS_MAX: usize = 128;
 
 impl Tools {
     /// Reads and checks the request's tools.
-    pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
+    pub(crate) fn of(request: &Request) -> Result<Self, Box<ApiError>> {
         if request.tools.len() > TOOLS_MAX {
             return Err(error::invalid(
                 "tools",
@@ -87,7 +87,10 @@ impl Tools {
             }
         };
         if choice == Choice::Must && tools.is_empty() {
-            return Err(error::invalid("tool_choice", "tool_choice demands a tool, and none is given"));
+            return Err(error::invalid(
+                "tool_choice",
+                "tool_choice demands a tool, and none is given",
+            ));
         }
         let choice = if tools.is_empty() { Choice::Never } else { choice };
         Ok(Self { tools, choice, parallel })
@@ -114,7 +117,7 @@ impl Tools {
     }
 }
 
-fn read(body: &ToolBody) -> Result<Tool, ApiError> {
+fn read(body: &ToolBody) -> Result<Tool, Box<ApiError>> {
     match body {
         ToolBody::Function { name, description, schema, .. } => {
             if name.is_empty() || name.len() > 256 {
@@ -165,8 +168,8 @@ fn of_object(schema: Value) -> Value {
 #[cfg(test)]
 pub(crate) mod tests {
     use freehold_llm::Dialect;
-    use freehold_llm::model::Tool as Offered;
     use freehold_llm::model::Extra;
+    use freehold_llm::model::Tool as Offered;
 
     use super::*;
 

@@ -65,7 +65,7 @@ const END_NAMES: &[&str] = &[
 
 impl Vocab {
     /// Reads the vocabulary out of the header.
-    pub(crate) fn read(gguf: &Gguf) -> Result<Self, ApiError> {
+    pub(crate) fn read(gguf: &Gguf) -> Result<Self, Box<ApiError>> {
         let family = match gguf.text("tokenizer.ggml.model") {
             Some("gpt2") => Family::ByteLevel,
             Some("llama" | "gemma") => Family::SentencePiece,
@@ -115,7 +115,7 @@ impl Vocab {
         bytes: Vec<Vec<u8>>,
         kinds: Vec<TokenKind>,
         family: Family,
-    ) -> Result<Self, ApiError> {
+    ) -> Result<Self, Box<ApiError>> {
         let id = |name: &str| {
             gguf.number(&format!("tokenizer.ggml.{name}"))
                 .filter(|id| *id < pieces.len())
@@ -135,9 +135,8 @@ impl Vocab {
         ends.sort_unstable();
         ends.dedup();
         let bos = id("bos_token_id");
-        let add_bos = gguf
-            .flag("tokenizer.ggml.add_bos_token")
-            .unwrap_or(family == Family::SentencePiece);
+        let add_bos =
+            gguf.flag("tokenizer.ggml.add_bos_token").unwrap_or(family == Family::SentencePiece);
         Ok(Self { pieces, bytes, kinds, family, eos, ends, bos, add_bos })
     }
 

@@ -143,9 +143,8 @@ impl Bert {
         (count, longest, hidden): (usize, usize, usize),
     ) -> Result<Tensor> {
         let dim = hidden / self.heads;
-        let split = |x: Tensor| {
-            x.reshape((count, longest, self.heads, dim))?.transpose(1, 2)?.contiguous()
-        };
+        let split =
+            |x: Tensor| x.reshape((count, longest, self.heads, dim))?.transpose(1, 2)?.contiguous();
         let q = split(layer.query.forward(x)?)?;
         let k = split(layer.key.forward(x)?)?;
         let v = split(layer.value.forward(x)?)?;

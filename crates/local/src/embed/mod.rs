@@ -62,7 +62,7 @@ struct Core {
 
 struct Job {
     texts: Vec<String>,
-    reply: oneshot::Sender<Result<Embeddings, ApiError>>,
+    reply: oneshot::Sender<Result<Embeddings, Box<ApiError>>>,
 }
 
 impl crate::queue::Job for Job {
@@ -76,8 +76,7 @@ impl Embedder {
     /// `model.safetensors`; nothing is read yet. At most `queue` requests
     /// wait while one is worked on.
     pub fn new(name: impl Into<String>, folder: impl Into<PathBuf>, queue: usize) -> Self {
-        let core =
-            Core { name: name.into(), folder: folder.into(), queue: Queue::new(queue) };
+        let core = Core { name: name.into(), folder: folder.into(), queue: Queue::new(queue) };
         Self { owner: Arc::new(Owner { core: Arc::new(core), started: Mutex::new(false) }) }
     }
 
@@ -89,7 +88,7 @@ impl Embedder {
     /// The vectors of up to 2048 texts of together at most 8 MiB. A text of
     /// more than 256 word pieces is cut there. Dropping the future cancels
     /// the work.
-    pub async fn embed(&self, texts: Vec<String>) -> Result<Embeddings, ApiError> {
+    pub async fn embed(&self, texts: Vec<String>) -> Result<Embeddings, Box<ApiError>> {
         let bytes: usize = texts.iter().map(String::len).sum();
         if texts.is_empty() || texts.len() > TEXTS_MAX || bytes > BYTES_MAX {
             return Err(error::invalid(
@@ -110,7 +109,7 @@ impl Embedder {
         answer.await.map_err(|_| error::internal("the worker is gone"))?
     }
 
-    fn start(&self) -> Result<(), ApiError> {
+    fn start(&self) -> Result<(), Box<ApiError>> {
         let mut started = self.owner.started.lock().unwrap_or_else(PoisonError::into_inner);
         if !*started {
             let core = self.owner.core.clone();
@@ -150,15 +149,14 @@ struct Model {
 }
 
 impl Model {
-    fn load(folder: &Path) -> Result<Self, ApiError> {
+    fn load(folder: &Path) -> Result<Self, Box<ApiError>> {
         let hint = "`freehold models fetch all-minilm-l6-v2` brings it.";
         let path = folder.join("config.json");
         let config = fs::read(&path).map_err(|e| error::load(&path, e, hint))?;
         let config: Config =
             serde_json::from_slice(&config).map_err(|e| error::load(&path, e, hint))?;
         let path = folder.join("tokenizer.json");
-        let mut tokenizer =
-            Tokenizer::from_file(&path).map_err(|e| error::load(&path, e, hint))?;
+        let mut tokenizer = Tokenizer::from_file(&path).map_err(|e| error::load(&path, e, hint))?;
         // The file's own cut and padding are those of its training.
         tokenizer.with_truncation(None).map_err(|e| error::load(&path, e, hint))?;
         tokenizer.with_padding(None);
@@ -170,7 +168,7 @@ impl Model {
         Ok(Self { tokenizer, bert, pieces_max })
     }
 
-    fn embed(&self, job: &Job) -> Result<Embeddings, ApiError> {
+    fn embed(&self, job: &Job) -> Result<Embeddings, Box<ApiError>> {
         let mut truncated = 0;
         let mut texts = Vec::with_capacity(job.texts.len());
         for text in &job.texts {

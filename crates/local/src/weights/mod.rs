@@ -99,9 +99,7 @@ impl Folder {
 
     /// The folder that the environment names: `FREEHOLD_MODELS`, else
     /// `freehold/models` in the user's cache folder.
-    pub fn of_environment(
-        variable: impl Fn(&str) -> Option<OsString>,
-    ) -> Result<Self, Error> {
+    pub fn of_environment(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
         let path = |name: &str| variable(name).filter(|v| !v.is_empty()).map(PathBuf::from);
         if let Some(root) = path("FREEHOLD_MODELS") {
             return Ok(Self::new(root));

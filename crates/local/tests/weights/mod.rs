@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use freehold_local::weights::{Folder, find};
 
 /// The weights' place.
-pub fn path(name: &str) -> PathBuf {
+pub(crate) fn path(name: &str) -> PathBuf {
     let package = find(name).expect("a packaged model");
     let folder = Folder::of_environment(|name| std::env::var_os(name)).expect("a models folder");
     assert!(
