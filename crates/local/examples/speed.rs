@@ -19,13 +19,9 @@ fn now() -> Instant {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut out = std::io::stdout().lock();
-    let path = match std::env::args().nth(1) {
-        Some(path) => PathBuf::from(path),
-        None => {
-            let package = find("local").ok_or("no package")?;
-            Folder::of_environment(|name| std::env::var_os(name))?.weights(package)
-        }
-    };
+    let package = find("local").ok_or("no package")?;
+    let packaged = Folder::of_environment(|name| std::env::var_os(name))?.weights(package);
+    let path = std::env::args().nth(1).map_or(packaged, PathBuf::from);
     let engine = Engine::new(Options::new("speed", path));
     let story = "The quick brown fox jumps over the lazy dog near the river bank. ".repeat(60);
     for (what, prompt, max) in [

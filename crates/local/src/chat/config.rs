@@ -78,7 +78,11 @@ impl Config {
         let kv_heads = gguf.arch_number("attention.head_count_kv").unwrap_or(heads).max(1);
         let head_dim = gguf.arch_number("attention.key_length").unwrap_or(hidden / heads);
         let rotated = gguf.arch_number("rope.dimension_count").unwrap_or(head_dim);
-        if rotated != head_dim || head_dim == 0 || head_dim % 2 != 0 || heads % kv_heads != 0 {
+        if rotated != head_dim
+            || head_dim == 0
+            || !head_dim.is_multiple_of(2)
+            || !heads.is_multiple_of(kv_heads)
+        {
             return Err(gguf.unsupported(format!(
                 "{heads} heads of {head_dim} over {kv_heads} with {rotated} of them rotated"
             )));
@@ -123,7 +127,9 @@ fn frequencies(gguf: &mut Gguf, base: f32, dim: usize) -> Result<Vec<f32>, Box<A
         None | Some("none" | "") => {}
         Some("linear") => {
             let factor = gguf.arch_float("rope.scaling.factor").unwrap_or(1.0).max(1.0);
-            frequencies.iter_mut().for_each(|f| *f /= factor);
+            for frequency in &mut frequencies {
+                *frequency /= factor;
+            }
         }
         Some(other) => {
             let message = format!("position scaling {other} is not supported");

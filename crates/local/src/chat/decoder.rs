@@ -262,10 +262,12 @@ impl Layer {
     }
 
     fn attend(&mut self, x: &Tensor, rope: &Rope, at: &At<'_>) -> Result<Tensor> {
-        let c = at.config;
-        let (wide, narrow) = (c.heads * c.head_dim, c.kv_heads * c.head_dim);
-        let (q, k, v) = match &self.projection {
-            Projection::Split(q, k, v) => (q.forward(x)?, k.forward(x)?, v.forward(x)?),
+        let shape = at.config;
+        let (wide, narrow) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+        let (query, key, value) = match &self.projection {
+            Projection::Split(query, key, value) => {
+                (query.forward(x)?, key.forward(x)?, value.forward(x)?)
+            }
             Projection::Fused(all) => {
                 let all = all.forward(x)?;
                 (
@@ -275,30 +277,31 @@ impl Layer {
                 )
             }
         };
-        let mut q = q.reshape((1, at.count, c.heads, c.head_dim))?;
-        let mut k = k.reshape((1, at.count, c.kv_heads, c.head_dim))?;
-        let v = v.reshape((1, at.count, c.kv_heads, c.head_dim))?;
-        if let (Some(qn), Some(kn)) = (&self.query_norm, &self.key_norm) {
-            q = qn.forward(&q)?;
-            k = kn.forward(&k)?;
+        let mut query = query.reshape((1, at.count, shape.heads, shape.head_dim))?;
+        let mut key = key.reshape((1, at.count, shape.kv_heads, shape.head_dim))?;
+        let value = value.reshape((1, at.count, shape.kv_heads, shape.head_dim))?;
+        if let (Some(of_query), Some(of_key)) = (&self.query_norm, &self.key_norm) {
+            query = of_query.forward(&query)?;
+            key = of_key.forward(&key)?;
         }
-        let q = rotate(&q, rope, at)?;
-        let k = rotate(&k, rope, at)?;
+        let query = rotate(&query, rope, at)?;
+        let key = rotate(&key, rope, at)?;
         let (Some(keys), Some(values)) = (&self.keys, &self.values) else {
             candle_core::bail!("no room in the cache");
         };
-        keys.slice_set(&k, 1, at.start)?;
-        values.slice_set(&v, 1, at.start)?;
+        keys.slice_set(&key, 1, at.start)?;
+        values.slice_set(&value, 1, at.start)?;
         let end = at.start + at.count;
         let (keys, values) = (keys.narrow(1, 0, end)?, values.narrow(1, 0, end)?);
         let mask = match self.window {
             Some(window) if end > window => AttnMask::Mask(window_mask(at, window)?),
             _ => AttnMask::causal_with_offset(at.start),
         };
-        let y = flash_attn::<f32>(&q, &keys, &values, c.attention_scale, mask, None, None)?;
+        let scale = shape.attention_scale;
+        let mixed = flash_attn::<f32>(&query, &keys, &values, scale, mask, None, None)?;
         // (1, heads, count, dim) to (1, count, heads * dim).
-        let y = y.transpose(1, 2)?.reshape((1, at.count, wide))?;
-        self.output.forward(&y)
+        let mixed = mixed.transpose(1, 2)?.reshape((1, at.count, wide))?;
+        self.output.forward(&mixed)
     }
 }
 

@@ -177,13 +177,10 @@ fn work(core: &Core) {
 }
 
 fn answer(core: &Core, model: &mut Option<Model>, job: &Job) -> Result<(), Failure> {
-    let model = match model {
-        Some(model) => model,
-        None => {
-            let loaded = Model::load(&core.options, core.prompter()?)?;
-            core.loaded.store(true, Ordering::Relaxed);
-            model.insert(loaded)
-        }
-    };
+    if model.is_none() {
+        *model = Some(Model::load(&core.options, core.prompter()?)?);
+        core.loaded.store(true, Ordering::Relaxed);
+    }
+    let Some(model) = model else { return Ok(()) };
     model.answer(job, &core.options)
 }

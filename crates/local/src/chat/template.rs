@@ -106,6 +106,7 @@ fn strftime(now: i64, format: &str) -> Result<String, minijinja::Error> {
 
 /// `tojson` as templates know it: Python's separators, nothing escaped for
 /// HTML, and `indent` by keyword.
+#[expect(clippy::needless_pass_by_value, reason = "the form of a filter")]
 fn to_json(value: &Value, options: minijinja::value::Kwargs) -> Result<Value, minijinja::Error> {
     let wrong = |e: serde_json::Error| {
         minijinja::Error::new(ErrorKind::InvalidOperation, format!("tojson: {e}"))
@@ -200,7 +201,7 @@ mod tests {
     #[test]
     fn tools_are_json_as_python_writes_it() {
         let tool = json!({"z": "<a & 'b'>", "a": [1, {"c": null}]});
-        let out = render("{{ tools[0] | tojson }}", &[], &[tool.clone()]);
+        let out = render("{{ tools[0] | tojson }}", &[], std::slice::from_ref(&tool));
         assert_eq!(out.unwrap(), r#"{"z": "<a & 'b'>", "a": [1, {"c": null}]}"#);
         let out = render("{{ tools[0] | tojson(indent=2) }}", &[], &[tool]);
         assert!(out.unwrap().starts_with("{\n  \"z\""));

@@ -38,7 +38,7 @@ enum Choice {
 /// The tools of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Tools {
-    tools: Vec<Tool>,
+    offered: Vec<Tool>,
     choice: Choice,
     parallel: bool,
 }
@@ -93,12 +93,12 @@ impl Tools {
             ));
         }
         let choice = if tools.is_empty() { Choice::Never } else { choice };
-        Ok(Self { tools, choice, parallel })
+        Ok(Self { offered: tools, choice, parallel })
     }
 
     /// The tools.
     pub(crate) fn offered(&self) -> &[Tool] {
-        &self.tools
+        &self.offered
     }
 
     /// Whether a call may come.

@@ -145,16 +145,17 @@ impl Bert {
         let dim = hidden / self.heads;
         let split =
             |x: Tensor| x.reshape((count, longest, self.heads, dim))?.transpose(1, 2)?.contiguous();
-        let q = split(layer.query.forward(x)?)?;
-        let k = split(layer.key.forward(x)?)?;
-        let v = split(layer.value.forward(x)?)?;
+        let query = split(layer.query.forward(x)?)?;
+        let key = split(layer.key.forward(x)?)?;
+        let value = split(layer.value.forward(x)?)?;
         #[expect(clippy::cast_precision_loss, reason = "a width, far below 2^52")]
-        let scores = (q.matmul(&k.t()?)? / (dim as f64).sqrt())?.broadcast_add(mask)?;
-        let y = softmax_last_dim(&scores.contiguous()?)?.matmul(&v)?;
-        let y = y.transpose(1, 2)?.contiguous()?.reshape((count * longest, hidden))?;
-        let x = layer.output_norm.forward(&(x + layer.output.forward(&y)?)?)?;
-        let y = layer.down.forward(&layer.up.forward(&x)?.gelu_erf()?)?;
-        layer.down_norm.forward(&(x + y)?)
+        let scale = (dim as f64).sqrt();
+        let scores = (query.matmul(&key.t()?)? / scale)?.broadcast_add(mask)?;
+        let mixed = softmax_last_dim(&scores.contiguous()?)?.matmul(&value)?;
+        let mixed = mixed.transpose(1, 2)?.contiguous()?.reshape((count * longest, hidden))?;
+        let x = layer.output_norm.forward(&(x + layer.output.forward(&mixed)?)?)?;
+        let fed = layer.down.forward(&layer.up.forward(&x)?.gelu_erf()?)?;
+        layer.down_norm.forward(&(x + fed)?)
     }
 }
 

