@@ -15,7 +15,7 @@ use freehold_llm::Dialect;
 use freehold_llm::model::{
     Answer, ApiError, Event, Extra, Fold, Item, ItemBody, LogprobRequest, Media, Message,
     OutputFormat, Part, PartBody, Request, Role, Source, StopReason, Tool, ToolBody, ToolCall,
-    ToolCallKind, ToolChoice, ToolResult,
+    ToolCallKind, ToolChoice,
 };
 use freehold_local::{Engine, Options};
 use freehold_types::ErrorKind;
@@ -368,29 +368,19 @@ fn a_call_cut_by_the_limit_says_so() {
 
 #[test]
 fn on_auto_the_model_chooses_and_its_call_fits() {
-    // An example call in the conversation shows a small model the way.
-    let call = ItemBody::ToolCall(ToolCall {
-        call_id: "call_1".into(),
-        name: "get_weather".into(),
-        input: "{\"city\": \"Paris\", \"unit\": \"celsius\"}".into(),
-        kind: ToolCallKind::Function,
-        cache: None,
-    });
-    let result = ItemBody::ToolResult(ToolResult {
-        call_id: "call_1".into(),
-        output: vec![Part::text("21 degrees")],
-        is_error: None,
-        kind: ToolCallKind::Function,
-        cache: None,
-    });
+    // Examples in the conversation show a small model the way.
     let mut request = ask("What is the weather in Paris?", 100);
     request.temperature = Some(Number::from(0));
-    request.items.extend([
-        Item::new(call),
-        Item::new(result),
-        Item::text(Role::Assistant, "21 degrees."),
-        Item::text(Role::User, "What is the weather in Oslo?"),
-    ]);
+    for (city, next) in [("Paris", "Rome"), ("Rome", "Madrid"), ("Madrid", "Oslo")] {
+        request.items.push(Item::new(ItemBody::ToolCall(ToolCall {
+            call_id: format!("call_{city}"),
+            name: "get_weather".into(),
+            input: json!({ "city": city, "unit": "celsius" }).to_string(),
+            kind: ToolCallKind::Function,
+            cache: None,
+        })));
+        request.items.push(Item::text(Role::User, format!("What is the weather in {next}?")));
+    }
     request.tools = vec![weather()];
     for choice in [None, Some(ToolChoice::Auto)] {
         request.tool_choice = choice;

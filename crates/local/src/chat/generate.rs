@@ -387,3 +387,90 @@ impl Choice<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use freehold_llm::Dialect;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::chat::tools::tests::function;
+    use crate::chat::vocab::{Family, TokenKind};
+
+    /// A vocabulary of single bytes, some longer pieces, and an end.
+    fn vocab() -> Vocab {
+        let mut bytes: Vec<Vec<u8>> = (0..=u8::MAX).map(|byte| vec![byte]).collect();
+        bytes.extend([b"call>x".to_vec(), b"call>\n{".to_vec(), b"<|end|>".to_vec()]);
+        let count = bytes.len();
+        let mut kinds = vec![TokenKind::Normal; count];
+        kinds[count - 1] = TokenKind::Control;
+        Vocab {
+            pieces: bytes.iter().map(|b| String::from_utf8_lossy(b).into_owned()).collect(),
+            bytes,
+            kinds,
+            family: Family::ByteLevel,
+            eos: 258,
+            ends: vec![258],
+            bos: None,
+            add_bos: false,
+        }
+    }
+
+    fn guided(vocab: &Vocab) -> Guided {
+        let mut request = Request::new(Dialect::Chat, "m");
+        let size = json!({ "type": "integer", "minimum": 1, "maximum": 9 });
+        let schema =
+            json!({ "type": "object", "properties": { "size": size }, "required": ["size"] });
+        request.tools = vec![function("cut", schema)];
+        request.parallel_tool_calls = Some(false);
+        let tools = Tools::of(&request).unwrap();
+        let call = Grammars::new(vocab).unwrap().after_open(&tools).unwrap();
+        Guided { now: None, call: Some(call), tail: Vec::new() }
+    }
+
+    fn say(guided: &mut Guided, text: &str) {
+        for byte in text.bytes() {
+            assert!(guided.take(u32::from(byte), &[byte]).unwrap());
+        }
+    }
+
+    fn allowed(guided: &mut Guided, vocab: &Vocab) -> Vec<u32> {
+        let mut scores = vec![0.0; vocab.len()];
+        guided.mask(&mut scores).unwrap();
+        (0u32..).zip(scores).filter(|(_, score)| *score > -1.0).map(|(id, _)| id).collect()
+    }
+
+    #[test]
+    fn text_is_free_until_a_call_begins_and_the_call_is_not() {
+        let vocab = vocab();
+        let mut guided = guided(&vocab);
+        say(&mut guided, "I use <tool_calls, or <tool_");
+        assert_eq!(allowed(&mut guided, &vocab).len(), vocab.len());
+        say(&mut guided, "call <tool_call>");
+        assert_eq!(allowed(&mut guided, &vocab), [u32::from(b'\n')]);
+        let mut written = String::new();
+        // Whatever is drawn, a call comes out.
+        while !guided.is_complete() && written.len() < 200 {
+            let token = *allowed(&mut guided, &vocab).last().unwrap();
+            if vocab.is_end(token) {
+                break;
+            }
+            assert!(guided.take(token, vocab.bytes_of(token)).unwrap());
+            written.push_str(std::str::from_utf8(vocab.bytes_of(token)).unwrap());
+        }
+        let call = written.strip_suffix("\n</tool_call>").unwrap();
+        let call: Value = serde_json::from_str(call).unwrap();
+        assert_eq!(call, json!({ "name": "cut", "arguments": { "size": 9 } }));
+    }
+
+    #[test]
+    fn a_token_over_the_tags_end_must_go_on_as_a_call() {
+        let vocab = vocab();
+        let mut guided = guided(&vocab);
+        say(&mut guided, "so <tool_");
+        assert!(!guided.take(256, vocab.bytes_of(256)).unwrap());
+        assert!(guided.now.is_none());
+        assert!(guided.take(257, vocab.bytes_of(257)).unwrap());
+        assert_eq!(allowed(&mut guided, &vocab), [u32::from(b'"')]);
+    }
+}
