@@ -7,9 +7,12 @@ use freehold_store::exchanges::Opened;
 use freehold_types::{Db, Env, TenantId};
 
 use crate::admission::Admission;
-use crate::identity::{Principal, Principals, Registry, Snapshot};
+use crate::identity::{KeyHash, Principal, Principals, Registry, Snapshot};
 use crate::usage::{self, Books, UsageCounts, UsageSettings, UsageWriter};
 use crate::{AdmissionCounts, AdmissionSettings, Ask, Error, Limits, Refusal, Ticket};
+
+/// How long a stop waits for a store that is down.
+pub const CLOSE_MAX: Duration = Duration::from_secs(10);
 
 /// How control is set up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,6 +116,16 @@ impl Control {
         principal.left(self.env.monotonic())
     }
 
+    /// Asks the store for as little as can be asked. Nobody else writes keys
+    /// while this node has them, so a store that answers has just those that
+    /// are in memory.
+    pub async fn confirm(&self) -> Result<(), Error> {
+        let nobody = KeyHash([0; 32]);
+        freehold_store::keys::find(&*self.db, &nobody.0).await?;
+        self.snapshot.confirm();
+        Ok(())
+    }
+
     /// How long ago the keys in memory were last known to be the store's.
     pub fn snapshot_age(&self) -> Duration {
         self.snapshot.age()
@@ -123,16 +136,29 @@ impl Control {
         self.books.counts()
     }
 
-    /// Writes all usage that is recorded so far and ends the writer. To be
-    /// called when no exchange is in flight any more; resolves when it is
-    /// done, which takes as long as the store is down.
-    pub async fn close(&self) {
-        self.books.close().await;
+    /// Writes all usage that is recorded so far and ends the writer, and gives
+    /// the number of records that could not be written: none, unless the store
+    /// has been down for [`CLOSE_MAX`]. To be called when no exchange is in
+    /// flight any more.
+    pub async fn close(&self) -> usize {
+        tokio::select! {
+            () = self.books.close() => {}
+            () = self.env.sleep(CLOSE_MAX) => {
+                self.books.give_up();
+                self.books.close().await;
+            }
+        }
+        self.books.unwritten()
     }
 
     #[cfg(test)]
     pub(crate) fn record_for_test(&self, ending: usage::Ending) {
         drop(self.books.end(ending));
+    }
+
+    #[cfg(test)]
+    pub(crate) fn give_up_for_test(&self) {
+        self.books.give_up();
     }
 
     pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {

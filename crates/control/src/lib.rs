@@ -26,7 +26,7 @@ mod usage;
 
 pub use admission::{AdmissionCounts, AdmissionSettings, Ask, Settled, Ticket, Unpriced};
 pub use budget::{Budget, Standing, Window};
-pub use control::{Control, Settings, Started};
+pub use control::{CLOSE_MAX, Control, Settings, Started};
 pub use error::Error;
 pub use freehold_store::budgets::{Period, PeriodError};
 pub use identity::{Group, Key, KeyHash, Principal, Routes, RoutesError, TreeError};

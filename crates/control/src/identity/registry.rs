@@ -25,7 +25,6 @@ pub(crate) type Principals = HashMap<KeyHash, Arc<Principal>>;
 /// what is in flight stays counted.
 #[derive(Default)]
 pub(crate) struct Registry {
-    tenants: BTreeMap<TenantId, Limits>,
     groups: Groups,
     keys: BTreeMap<KeyId, Key>,
     gates: BTreeMap<Scope, Arc<Gate>>,
@@ -166,7 +165,6 @@ impl Registry {
 
     pub(crate) fn set_tenant_limits(&mut self, tenant: &TenantId, limits: Limits) {
         self.gate(Scope::Tenant(tenant.clone())).meter().set_limits(limits);
-        self.tenants.insert(tenant.clone(), limits);
     }
 
     /// Opens an account for a budget, or changes the terms of the one it has.

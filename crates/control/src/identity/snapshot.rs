@@ -1,6 +1,7 @@
 //! What every request is looked up in.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -14,19 +15,20 @@ use crate::{Code, Refusal};
 /// needs no store; its age tells when it was last known to be the store's.
 pub(crate) struct Snapshot {
     env: Arc<dyn Env>,
-    current: ArcSwap<Current>,
-}
-
-struct Current {
-    principals: Principals,
-    /// On the monotonic clock.
-    confirmed_at: Duration,
+    current: ArcSwap<Principals>,
+    /// On the monotonic clock, in nanoseconds.
+    confirmed_at_ns: AtomicU64,
 }
 
 impl Snapshot {
     pub(crate) fn new(env: Arc<dyn Env>, principals: Principals) -> Self {
-        let confirmed_at = env.monotonic();
-        Self { env, current: ArcSwap::from_pointee(Current { principals, confirmed_at }) }
+        let snapshot = Self {
+            env,
+            current: ArcSwap::from_pointee(principals),
+            confirmed_at_ns: AtomicU64::new(0),
+        };
+        snapshot.confirm();
+        snapshot
     }
 
     /// Who presents this key, if it is good now. The key is hashed before it
@@ -39,7 +41,7 @@ impl Snapshot {
             ));
         }
         let current = self.current.load();
-        let found = KeyHash::of(presented).and_then(|hash| current.principals.get(&hash));
+        let found = KeyHash::of(presented).and_then(|hash| current.get(&hash));
         let Some(principal) = found else {
             return Err(Refusal::new(
                 Code::KeyUnknown,
@@ -53,13 +55,19 @@ impl Snapshot {
 
     /// Puts principals in force that the store is known to hold.
     pub(crate) fn replace(&self, principals: Principals) {
-        let confirmed_at = self.env.monotonic();
-        self.current.store(Arc::new(Current { principals, confirmed_at }));
+        self.current.store(Arc::new(principals));
+        self.confirm();
+    }
+
+    /// The store is known to hold just this.
+    pub(crate) fn confirm(&self) {
+        let now = u64::try_from(self.env.monotonic().as_nanos()).unwrap_or(u64::MAX);
+        self.confirmed_at_ns.store(now, Ordering::Relaxed);
     }
 
     /// The same with one key more, or a changed one. Callers take turns.
     pub(crate) fn put(&self, principal: Principal) {
-        let mut principals = self.current.load().principals.clone();
+        let mut principals = Principals::clone(&self.current.load());
         // A bearer key that was replaced is no longer good.
         let (id, hash) = (principal.key().id, principal.key().hash);
         principals.retain(|_, other| other.key().id != id);
@@ -69,7 +77,8 @@ impl Snapshot {
 
     /// How long ago the store was last known to hold just this.
     pub(crate) fn age(&self) -> Duration {
-        self.env.monotonic().saturating_sub(self.current.load().confirmed_at)
+        let confirmed_at = Duration::from_nanos(self.confirmed_at_ns.load(Ordering::Relaxed));
+        self.env.monotonic().saturating_sub(confirmed_at)
     }
 }
 

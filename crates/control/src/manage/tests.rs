@@ -100,6 +100,9 @@ async fn what_the_store_does_not_take_does_not_happen() {
     node.db.set(Fault::None);
     node.control.reload().await.unwrap();
     assert_eq!(node.control.snapshot_age(), Duration::ZERO);
+    node.env.advance(Duration::from_secs(9));
+    node.control.confirm().await.unwrap();
+    assert_eq!(node.control.snapshot_age(), Duration::ZERO);
 }
 
 #[tokio::test]

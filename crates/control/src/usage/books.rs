@@ -100,6 +100,8 @@ pub(crate) struct Books {
     state: Mutex<State>,
     /// Rings when the writer has something to do before its time.
     pub(super) work: Notify,
+    /// Rings when the writer is not to wait for the store any more.
+    pub(super) hurry: Notify,
     /// Rings when the writer has come to its end.
     pub(super) finished: Notify,
 }
@@ -110,6 +112,10 @@ struct State {
     /// Entries that somebody waits for.
     waited_for: usize,
     closing: bool,
+    /// The store is not waited for any more.
+    given_up: bool,
+    /// Records that the writer has taken and not yet written.
+    writing: usize,
     writer_gone: bool,
     counts: UsageCounts,
 }
@@ -133,7 +139,13 @@ impl Flush {
 
 impl Books {
     pub(crate) fn new(settings: UsageSettings) -> Self {
-        Self { settings, state: Mutex::default(), work: Notify::new(), finished: Notify::new() }
+        Self {
+            settings,
+            state: Mutex::default(),
+            work: Notify::new(),
+            hurry: Notify::new(),
+            finished: Notify::new(),
+        }
     }
 
     /// Takes a place for an exchange and records that it begins.
@@ -206,6 +218,7 @@ impl Books {
         let entries: Vec<_> = state.entries.drain(..count).collect();
         let waited_for = entries.iter().filter(|entry| entry.waiter.is_some()).count();
         state.waited_for -= waited_for;
+        state.writing = entries.len();
         entries
     }
 
@@ -213,6 +226,7 @@ impl Books {
     pub(super) fn next(&self) -> Next {
         let state = self.state();
         match state.entries.len() {
+            _ if state.given_up => Next::Finish,
             0 if state.closing => Next::Finish,
             0 => Next::Wait,
             len if len >= BATCH_MAX || state.waited_for > 0 || state.closing => Next::Write,
@@ -276,6 +290,28 @@ impl Books {
         }
         self.work.notify_one();
         finished.await;
+    }
+
+    /// Ends the writer even if the store does not take what is left.
+    pub(crate) fn give_up(&self) {
+        self.state().given_up = true;
+        self.hurry.notify_one();
+        self.work.notify_one();
+    }
+
+    pub(super) fn given_up(&self) -> bool {
+        self.state().given_up
+    }
+
+    /// The writer is through with what it took, one way or the other.
+    pub(super) fn note_taken(&self) {
+        self.state().writing = 0;
+    }
+
+    /// Records that are not in the store.
+    pub(crate) fn unwritten(&self) -> usize {
+        let state = self.state();
+        state.entries.len() + state.writing
     }
 
     /// How it stands.

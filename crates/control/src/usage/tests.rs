@@ -338,6 +338,24 @@ fn today(node: &Node) -> Query {
     Query { tenant: None, from: day, to: day, by: By::default() }
 }
 
+#[tokio::test]
+async fn a_stop_does_not_wait_for_ever_and_tells_what_is_left() {
+    let node = Node::new(settings()).await;
+    let client = client(&node).await;
+    node.db.set(Fault::Down);
+    for _ in 0..3 {
+        let _ = begun(&node, &client, 100).await.settle(cost(5));
+    }
+    while node.control.usage_counts().down.is_none() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    node.control.give_up_for_test();
+    assert!(node.control.close().await > 0);
+    assert_eq!(node.control.usage_counts().places_taken, 3);
+    let node = node.kill_and_restart(settings()).await;
+    assert!(ids(&node, None).await.is_empty());
+}
+
 /// 64 clients under a budget, a store that comes and goes, and in the end the
 /// store, the memory and the clients agree to the nano.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

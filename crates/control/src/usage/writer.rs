@@ -26,6 +26,8 @@ enum Written {
     Yes,
     /// The store takes units, but not this one.
     Rejected,
+    /// Nobody waits for the store any more.
+    GivenUp,
 }
 
 impl UsageWriter {
@@ -70,11 +72,14 @@ impl UsageWriter {
                     match self.write(&mut one).await {
                         Written::Yes => self.note(&one),
                         Written::Rejected => self.books.note_rejected(one.len(), one.ended()),
+                        Written::GivenUp => return,
                     }
                 }
             }
             Written::Rejected => self.books.note_rejected(batch.len(), batch.ended()),
+            Written::GivenUp => return,
         }
+        self.books.note_taken();
     }
 
     fn note(&self, batch: &Batch) {
@@ -105,7 +110,13 @@ impl UsageWriter {
             }
             self.books.note_down(error.to_string());
             batch.answer(self.books.goes_on());
-            self.env.sleep(pause).await;
+            if self.books.given_up() {
+                return Written::GivenUp;
+            }
+            tokio::select! {
+                () = self.env.sleep(pause) => {}
+                () = self.books.hurry.notified() => {}
+            }
             pause = (pause * 2).min(RETRY_MAX);
         }
     }
