@@ -4,9 +4,11 @@
 //! message; a block of another kind ends it. A block that only this dialect
 //! knows is held until it is whole.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use freehold_types::ErrorKind;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::block_decode::{self, Block};
@@ -52,6 +54,33 @@ enum Open {
     Done,
 }
 
+/// The event that nearly all of a stream consists of, read without a tree.
+#[derive(Deserialize)]
+struct PlainDelta<'a> {
+    index: u64,
+    #[serde(borrow)]
+    delta: Pieces<'a>,
+}
+
+#[derive(Deserialize)]
+struct Pieces<'a> {
+    #[serde(borrow)]
+    r#type: Cow<'a, str>,
+    #[serde(borrow)]
+    text: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    thinking: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    partial_json: Option<Cow<'a, str>>,
+}
+
+impl<'a> PlainDelta<'a> {
+    fn read(frame: &Frame<'a>) -> Option<Self> {
+        let is_delta = frame.data.starts_with("{\"type\":\"content_block_delta\",");
+        if is_delta { serde_json::from_str(frame.data).ok() } else { None }
+    }
+}
+
 impl Decoder {
     pub(super) fn new() -> Self {
         Self { sse: SseDecoder::new(), state: State::default() }
@@ -87,6 +116,11 @@ impl State {
     fn frame(&mut self, frame: Frame<'_>, out: &mut Vec<Event>) -> Result<(), DecodeError> {
         // Some compatible servers end with chat's word.
         if self.ended || frame.data.is_empty() || frame.data == "[DONE]" {
+            return Ok(());
+        }
+        if let Some(delta) = PlainDelta::read(&frame)
+            && self.plain_delta(&delta, out)
+        {
             return Ok(());
         }
         let value = parse("stream event", frame.data.as_bytes())?;
@@ -126,6 +160,32 @@ impl State {
                 Ok(())
             }
         }
+    }
+
+    /// More of an open block's text; false for anything else.
+    fn plain_delta(&mut self, event: &PlainDelta<'_>, out: &mut Vec<Event>) -> bool {
+        let delta = &event.delta;
+        let (slot, part, change) = match (self.open.get_mut(&event.index), &*delta.r#type, delta) {
+            (Some(Open::Text { slot, part }), "text_delta", Pieces { text: Some(text), .. }) => {
+                (*slot, *part, Delta::Text(text.to_string()))
+            }
+            (
+                Some(Open::Thinking { slot, .. }),
+                "thinking_delta",
+                Pieces { thinking: Some(text), .. },
+            ) => (*slot, 0, Delta::Reasoning(text.to_string())),
+            (
+                Some(Open::Call { slot, streamed, .. }),
+                "input_json_delta",
+                Pieces { partial_json: Some(text), .. },
+            ) => {
+                *streamed |= !text.is_empty();
+                (*slot, 0, Delta::Input(text.to_string()))
+            }
+            _ => return false,
+        };
+        out.push(Event::Delta { slot, part, delta: change });
+        true
     }
 
     fn message_start(&mut self, value: Value, out: &mut Vec<Event>) -> Result<(), DecodeError> {
