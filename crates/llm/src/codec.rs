@@ -218,7 +218,7 @@ pub enum Quirk {
     FileByUrl,
     /// Messages: no adaptive thinking; effort becomes a token budget.
     ThinkingBudgetOnly,
-    /// Messages: `temperature`, `top_p` and `top_k` are refused.
+    /// Messages and Chat: `temperature`, `top_p` and `top_k` are refused.
     NoSampling,
 }
 

@@ -81,8 +81,15 @@ fn write_limits(request: &Request, body: &mut Map<String, Value>, scope: &mut Sc
 
 fn write_sampling(request: &Request, body: &mut Map<String, Value>, scope: &mut Scope<'_>) {
     let number = |n: &Option<Number>| n.clone().map(Value::Number);
-    put(body, "temperature", number(&request.temperature));
-    put(body, "top_p", number(&request.top_p));
+    // A client of Chat that says it to such a model hears its refusal.
+    let is_refused = scope.has(Quirk::NoSampling) && !scope.is_ours;
+    for (field, value) in [("temperature", &request.temperature), ("top_p", &request.top_p)] {
+        if is_refused && value.is_some() {
+            scope.losses.add(field);
+        } else {
+            put(body, field, number(value));
+        }
+    }
     put(body, "frequency_penalty", number(&request.frequency_penalty));
     put(body, "presence_penalty", number(&request.presence_penalty));
     if request.origin == ME || scope.has(Quirk::TopK) {
