@@ -339,6 +339,25 @@ fn today(node: &Node) -> Query {
 }
 
 #[tokio::test]
+async fn a_client_that_goes_while_its_record_is_on_its_way_pays_nothing() {
+    let node = Node::new(sync(WhenStoreDown::Refuse)).await;
+    let client = client(&node).await;
+    let budget = budget(&node, 1_000, Period::Total).await;
+    let mut ticket = admit(&node, &client, 100).unwrap();
+    let id = ticket.exchange();
+    {
+        let mut begin = std::pin::pin!(ticket.begin());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(begin.as_mut().poll(&mut context).is_pending());
+    }
+    drop(ticket);
+    written(&node).await;
+    assert_eq!(ids(&node, Some(State::Closed)).await, BTreeSet::from([id]));
+    assert_eq!(spent(&node, &budget), Money::ZERO);
+    assert_eq!(node.control.in_flight(), 0);
+}
+
+#[tokio::test]
 async fn a_stop_does_not_wait_for_ever_and_tells_what_is_left() {
     let node = Node::new(settings()).await;
     let client = client(&node).await;
