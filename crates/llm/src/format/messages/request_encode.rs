@@ -57,10 +57,11 @@ fn write_conversation(
     let mut writer = Writer { own: request.origin == OURS, losses };
     let mut hoisted = Vec::new();
     let mut messages = conversation::encode(request, &mut writer, &mut hoisted);
+    let mut parts: Vec<&Part> = request.instructions.iter().chain(hoisted).collect();
     if messages.is_empty() && !writer.own {
-        // A conversation of nothing but a system message is one that others
+        // A conversation of nothing but standing orders is one that others
         // answer; here it must be somebody's turn.
-        let last = hoisted.pop().and_then(|part| writer.part(part, Place::User));
+        let last = parts.pop().and_then(|part| writer.part(part, Place::User));
         let Some(block) = last else {
             return Err(EncodeError {
                 field: "messages".to_owned(),
@@ -70,7 +71,6 @@ fn write_conversation(
         };
         messages.push(json!({"role": "user", "content": [block]}));
     }
-    let parts: Vec<&Part> = request.instructions.iter().chain(hoisted).collect();
     let blocks: Vec<Value> =
         parts.iter().filter_map(|part| writer.part(part, Place::System)).collect();
     let as_string = !writer.own || request.extra.spelt(OURS, "system_form").is_some();

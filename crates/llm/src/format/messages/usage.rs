@@ -60,13 +60,15 @@ pub(super) fn encode(usage: Option<&Usage>, tier: Option<&str>) -> Map<String, V
     let mut object = Map::new();
     let none = Usage::default();
     let usage = usage.unwrap_or(&none);
-    let cached =
-        usage.cache_write.unwrap_or_default().saturating_add(usage.cache_read.unwrap_or_default());
-    object.insert("input_tokens".into(), usage.input.saturating_sub(cached).into());
-    if let Some(tokens) = usage.cache_write {
+    // Some servers count a token as read and as written; the sum must stay.
+    let read = usage.cache_read.map(|tokens| tokens.min(usage.input));
+    let rest = usage.input - read.unwrap_or_default();
+    let write = usage.cache_write.map(|tokens| tokens.min(rest));
+    object.insert("input_tokens".into(), (rest - write.unwrap_or_default()).into());
+    if let Some(tokens) = write {
         object.insert("cache_creation_input_tokens".into(), tokens.into());
     }
-    if let Some(tokens) = usage.cache_read {
+    if let Some(tokens) = read {
         object.insert("cache_read_input_tokens".into(), tokens.into());
     }
     object.insert("output_tokens".into(), usage.output.into());
@@ -76,7 +78,8 @@ pub(super) fn encode(usage: Option<&Usage>, tier: Option<&str>) -> Map<String, V
         }
     }
     if let Some(long) = usage.cache_write_long {
-        let short = usage.cache_write.unwrap_or_default().saturating_sub(long);
+        let long = long.min(write.unwrap_or_default());
+        let short = write.unwrap_or_default() - long;
         object.entry("cache_creation").or_insert_with(
             || json!({"ephemeral_5m_input_tokens": short, "ephemeral_1h_input_tokens": long}),
         );
@@ -115,6 +118,19 @@ mod tests {
         let (usage, tier) = decode(wire.clone(), "usage").unwrap();
         assert_eq!((usage.input, usage.cache_write_long, usage.reasoning), (114, Some(3), Some(2)));
         assert_eq!(Value::from(encode(Some(&usage), tier.as_deref())), wire);
+    }
+
+    #[test]
+    fn tokens_counted_twice_do_not_make_more_input() {
+        let usage = Usage {
+            input: 10,
+            cache_read: Some(8),
+            cache_write: Some(7),
+            cache_write_long: Some(7),
+            ..Usage::default()
+        };
+        let (back, _) = decode(encode(Some(&usage), None).into(), "usage").unwrap();
+        assert_eq!((back.input, back.cache_read, back.cache_write), (10, Some(8), Some(2)));
     }
 
     #[test]
