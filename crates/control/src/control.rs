@@ -9,7 +9,7 @@ use freehold_types::{Db, Env, TenantId};
 use crate::admission::Admission;
 use crate::identity::{KeyHash, Principal, Principals, Registry, Snapshot};
 use crate::usage::{self, Books, UsageCounts, UsageSettings, UsageWriter};
-use crate::{AdmissionCounts, AdmissionSettings, Ask, Error, Limits, Refusal, Ticket};
+use crate::{AdmissionSettings, Error, Limits, Refusal};
 
 /// How long a stop waits for a store that is down.
 pub const CLOSE_MAX: Duration = Duration::from_secs(10);
@@ -84,25 +84,9 @@ impl Control {
         self.snapshot.authenticate(presented)
     }
 
-    /// Reserves what the exchange may use, at every scope that it is in, or
-    /// says which limit has no room. Never waits.
-    pub fn admit(&self, principal: &Arc<Principal>, ask: &Ask<'_>) -> Result<Ticket, Refusal> {
-        self.admission.admit(principal, ask)
-    }
-
-    /// New rules for admission, in force with the next exchange.
-    pub fn set_admission(&self, settings: AdmissionSettings) {
-        self.admission.set(settings);
-    }
-
-    /// Exchanges in flight.
-    pub fn in_flight(&self) -> u32 {
-        self.admission.in_flight()
-    }
-
-    /// What was admitted and refused since the start.
-    pub fn admission_counts(&self) -> AdmissionCounts {
-        self.admission.counts()
+    /// The desk that every exchange passes.
+    pub fn admission(&self) -> &Arc<Admission> {
+        &self.admission
     }
 
     /// Limits for all keys of a tenant together; they are the operator's

@@ -24,7 +24,9 @@ mod scope;
 mod testing;
 mod usage;
 
-pub use admission::{AdmissionCounts, AdmissionSettings, Ask, Settled, Ticket, Unpriced};
+pub use admission::{
+    Admission, AdmissionCounts, AdmissionSettings, Ask, Settled, Ticket, Unpriced,
+};
 pub use budget::{Budget, Standing, Window};
 pub use control::{CLOSE_MAX, Control, Settings, Started};
 pub use error::Error;

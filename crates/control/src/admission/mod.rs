@@ -69,7 +69,7 @@ pub struct Ask<'a> {
 }
 
 /// The desk that every exchange passes.
-pub(crate) struct Admission {
+pub struct Admission {
     env: Arc<dyn Env>,
     settings: ArcSwap<AdmissionSettings>,
     in_flight: Slots,
@@ -90,7 +90,7 @@ impl Admission {
     }
 
     /// New settings, in force with the next exchange.
-    pub(crate) fn set(&self, settings: AdmissionSettings) {
+    pub fn set(&self, settings: AdmissionSettings) {
         self.settings.store(Arc::new(settings));
     }
 
@@ -99,7 +99,7 @@ impl Admission {
     ///
     /// The order is: the route, the server, then for the key, its groups and
     /// the tenant concurrency, requests and tokens, then the budgets.
-    pub(crate) fn admit(
+    pub fn admit(
         self: &Arc<Self>,
         principal: &Arc<Principal>,
         ask: &Ask<'_>,
@@ -133,12 +133,12 @@ impl Admission {
     }
 
     /// Exchanges in flight.
-    pub(crate) fn in_flight(&self) -> u32 {
+    pub fn in_flight(&self) -> u32 {
         self.in_flight.taken()
     }
 
     /// What has happened here since the start.
-    pub(crate) fn counts(&self) -> AdmissionCounts {
+    pub fn counts(&self) -> AdmissionCounts {
         self.counts.read()
     }
 }

@@ -65,7 +65,7 @@ fn admit(node: &Node, client: &Arc<Principal>, reserve: i128) -> Result<Ticket, 
         output_tokens_upper: 1,
         reserve: Some(money(reserve)),
     };
-    node.control.admit(client, &ask)
+    node.control.admission().admit(client, &ask)
 }
 
 async fn begun(node: &Node, client: &Arc<Principal>, reserve: i128) -> Ticket {
@@ -277,7 +277,7 @@ async fn a_full_queue_refuses_or_counts_as_the_operator_says() {
         node.db.set(Fault::None);
         written(&node).await;
         assert_eq!(ids(&node, Some(State::Closed)).await, expected, "what was kept is kept");
-        assert_eq!(node.control.in_flight(), 0);
+        assert_eq!(node.control.admission().in_flight(), 0);
     }
 }
 
@@ -354,7 +354,7 @@ async fn a_client_that_goes_while_its_record_is_on_its_way_pays_nothing() {
     written(&node).await;
     assert_eq!(ids(&node, Some(State::Closed)).await, BTreeSet::from([id]));
     assert_eq!(spent(&node, &budget), Money::ZERO);
-    assert_eq!(node.control.in_flight(), 0);
+    assert_eq!(node.control.admission().in_flight(), 0);
 }
 
 #[tokio::test]
@@ -396,7 +396,7 @@ async fn store_memory_and_clients_agree_in_the_end() {
                         output_tokens_upper: 1,
                         reserve: Some(money(100)),
                     };
-                    let Ok(mut ticket) = control.admit(&client, &ask) else { continue };
+                    let Ok(mut ticket) = control.admission().admit(&client, &ask) else { continue };
                     ticket.begin().await.unwrap();
                     tokio::task::yield_now().await;
                     if (n + round) % 10 == 0 {
