@@ -44,7 +44,6 @@ pub(super) fn item(mut item: Item, ids: &mut IdSource) -> Option<Item> {
         ItemBody::Reasoning(reasoning) => {
             show(reasoning);
             item.extra = Extra::default();
-            item.extra.spell(OURS, "shown", "summary");
             let theirs = reasoning.seal.as_ref().filter(|s| s.dialect == OURS);
             let id = theirs.and_then(|s| s.item_id.clone());
             item.id = Some(id.unwrap_or_else(|| ids.next(prefix)));
@@ -77,9 +76,12 @@ pub(super) fn part(mut part: Part) -> Option<Part> {
     matches!(part.body, PartBody::Text { .. } | PartBody::Refusal(_)).then_some(part)
 }
 
-/// Thinking as a summary, with an envelope that says so.
+/// Thinking as a summary, with an envelope that says so. A summary stays one.
 pub(super) fn show(reasoning: &mut Reasoning) {
     let texts = std::mem::take(&mut reasoning.text);
+    if texts.is_empty() {
+        return;
+    }
     reasoning.summary.extend(texts);
     if reasoning.seal.is_none() {
         reasoning.seal = Some(envelope());

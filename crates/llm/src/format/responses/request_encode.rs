@@ -29,7 +29,7 @@ pub(super) fn encode(
     encode_text(request, &mut object);
     encode_reasoning(request, &mut object, losses);
     encode_include(request, &mut object);
-    encode_labels(request, own, &mut object);
+    encode_labels(request, own, &mut object, losses);
     if request.stream {
         object.insert("stream".into(), true.into());
     }
@@ -375,8 +375,8 @@ fn effort(reasoning: &ReasoningRequest, origin: Dialect, losses: &mut Losses) ->
             None
         }
         (_, Some(budget)) => Some(match budget {
-            0..=4096 => Effort::Low,
-            4097..=16384 => Effort::Medium,
+            0..=2_048 => Effort::Low,
+            2_049..=8_192 => Effort::Medium,
             _ => Effort::High,
         }),
         _ => None,
@@ -410,7 +410,12 @@ fn encode_include(request: &Request, object: &mut Map<String, Value>) {
     }
 }
 
-fn encode_labels(request: &Request, own: bool, object: &mut Map<String, Value>) {
+fn encode_labels(
+    request: &Request,
+    own: bool,
+    object: &mut Map<String, Value>,
+    losses: &mut Losses,
+) {
     if let Some(user) = &request.user {
         let new_name = request.extra.spelt(OURS, "user").is_some();
         let name = if new_name { "safety_identifier" } else { "user" };
@@ -419,8 +424,15 @@ fn encode_labels(request: &Request, own: bool, object: &mut Map<String, Value>) 
     if let Some(metadata) = &request.metadata {
         object.insert("metadata".into(), metadata.clone().into());
     }
-    if let Some(tier) = &request.service_tier {
-        object.insert("service_tier".into(), tier.as_str().into());
+    match request.service_tier.as_deref() {
+        None => {}
+        Some("standard_only") if request.origin == Dialect::Messages => {
+            object.insert("service_tier".into(), "default".into());
+        }
+        Some(tier) if request.origin != Dialect::Messages || tier == "auto" => {
+            object.insert("service_tier".into(), tier.into());
+        }
+        Some(_) => losses.add("service_tier"),
     }
     if let Some(key) = &request.prompt_cache_key {
         object.insert("prompt_cache_key".into(), key.as_str().into());

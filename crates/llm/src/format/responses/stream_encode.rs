@@ -16,7 +16,7 @@ use crate::model::{
     Answer, ApiError, Delta, Event, Extra, Fold, Item, ItemBody, Part, PartBody, Slot, Stop,
     ToolCallKind,
 };
-use crate::{AnswerContext, IdSource, StreamEncoder};
+use crate::{AnswerContext, IdSource, StreamEncoder, seal};
 
 /// Encodes one stream.
 #[derive(Debug)]
@@ -29,6 +29,9 @@ pub(super) struct Encoder {
     /// The upstream speaks this dialect: its ids and forms are kept.
     own: bool,
     items: BTreeMap<Slot, OpenItem>,
+    /// Another dialect's reasoning that has begun, until its first delta
+    /// shows which form it has.
+    held: BTreeMap<Slot, Item>,
     /// Ended items whose end is not yet written.
     ending: Vec<Slot>,
     sequence: u64,
@@ -41,6 +44,8 @@ struct OpenItem {
     index: u32,
     id: String,
     kind: Kind,
+    /// Its summary is another dialect's thinking.
+    thought: bool,
     /// By the hub's part number; a summary's numbers are set apart.
     parts: BTreeMap<(bool, u32), OpenPart>,
 }
@@ -91,6 +96,7 @@ impl Encoder {
             fold,
             own: false,
             items: BTreeMap::new(),
+            held: BTreeMap::new(),
             ending: Vec::new(),
             sequence: 0,
             started: false,
@@ -129,6 +135,26 @@ impl Encoder {
         if slot.choice != 0 || self.items.contains_key(&slot) {
             return;
         }
+        // Items keep the order of their starts.
+        self.release(None, out);
+        if !self.own && matches!(head.body, ItemBody::Reasoning(_)) {
+            self.held.insert(slot, head.clone());
+        } else {
+            self.open(slot, head, false, out);
+        }
+    }
+
+    /// Begins the held items on the wire; `delta` is what came for one.
+    fn release(&mut self, delta: Option<(Slot, &Delta)>, out: &mut Vec<u8>) {
+        for (slot, head) in std::mem::take(&mut self.held) {
+            let thought = matches!(delta, Some((at, Delta::Reasoning(_))) if at == slot);
+            self.open(slot, &head, thought, out);
+        }
+    }
+
+    /// Begins an item on the wire. `thought`: its summary will be another
+    /// dialect's thinking.
+    fn open(&mut self, slot: Slot, head: &Item, thought: bool, out: &mut Vec<u8>) {
         let Some(head) = self.own_head(head) else { return };
         let kind = match &head.body {
             ItemBody::Message(_) => Kind::Message,
@@ -137,15 +163,19 @@ impl Encoder {
             ItemBody::ToolResult(_) | ItemBody::Native { .. } => Kind::Native,
         };
         let Some(mut shown) = encode_item(&head, "in_progress") else { return };
-        if let (Kind::Reasoning, true, Some(shown)) = (kind, self.own, shown.as_object_mut()) {
+        if let (Kind::Reasoning, Some(shown)) = (kind, shown.as_object_mut()) {
             // The seal is told with the whole item. Of another dialect's
             // thinking the envelope tells at once what its summary is.
             shown.shift_remove("encrypted_content");
+            if thought {
+                let envelope = seal::carry(&cross::envelope(), OURS);
+                shown.insert("encrypted_content".into(), envelope.into());
+            }
         }
         let index = u32::try_from(self.items.len()).unwrap_or(u32::MAX);
         let id = head.id.clone().unwrap_or_default();
         self.fold.event(&Event::ItemStart { slot, head });
-        self.items.insert(slot, OpenItem { index, id, kind, parts: BTreeMap::new() });
+        self.items.insert(slot, OpenItem { index, id, kind, thought, parts: BTreeMap::new() });
         let wire = Wire { output_index: Some(index), item: Some(&shown), ..Wire::default() };
         self.send("response.output_item.added", &wire, out);
     }
@@ -391,6 +421,9 @@ impl Encoder {
     }
 
     fn item_end(&mut self, slot: Slot, extra: &Extra, out: &mut Vec<u8>) {
+        if self.held.contains_key(&slot) {
+            self.release(None, out);
+        }
         if !self.items.contains_key(&slot) || self.ending.contains(&slot) {
             return;
         }
@@ -415,7 +448,7 @@ impl Encoder {
     fn end_item(&mut self, slot: Slot, status: &str, out: &mut Vec<u8>) {
         let Some(item) = self.items.get(&slot) else { return };
         let (index, id, kind) = (item.index, item.id.clone(), item.kind);
-        if let (Kind::Reasoning, false) = (kind, self.own) {
+        if item.thought {
             let sealed = self
                 .fold
                 .item(slot)
@@ -485,6 +518,7 @@ impl Encoder {
     /// Responses describes it, and flat, as OpenAI describes it.
     fn fail(&mut self, failure: &ApiError, out: &mut Vec<u8>) {
         self.finished = true;
+        self.held.clear();
         let object = error::object(failure);
         let wire = Wire {
             error: Some(&object),
@@ -546,7 +580,12 @@ impl StreamEncoder for Encoder {
         match event {
             Event::ItemStart { slot, head } => self.item_start(*slot, head, out),
             Event::PartStart { slot, part, head } => self.part_start(*slot, *part, head, out),
-            Event::Delta { slot, part, delta } => self.delta(*slot, *part, delta, out),
+            Event::Delta { slot, part, delta } => {
+                if self.held.contains_key(slot) {
+                    self.release(Some((*slot, delta)), out);
+                }
+                self.delta(*slot, *part, delta, out);
+            }
             Event::ItemEnd { slot, extra } => self.item_end(*slot, extra, out),
             Event::Stop { choice: 0, stop, extra } => self.stop(stop, extra, out),
             Event::Usage(_) => self.fold.event(event),

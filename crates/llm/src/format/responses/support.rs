@@ -22,7 +22,7 @@ pub(super) const FIELDS: &[FieldSupport] = &[
     row("reasoning.effort", Full),
     row(
         "reasoning.budget_tokens",
-        Mapped("the nearest effort: low to 4096, medium to 16384, high"),
+        Mapped("the nearest effort: low to 2,048, medium to 8,192, high"),
     ),
     row("reasoning.summary", Full),
     row("reasoning.want_seal", Full),
@@ -36,7 +36,7 @@ pub(super) const FIELDS: &[FieldSupport] = &[
     row("stream_usage", Mapped("usage is always in the terminal event")),
     row("user", Full),
     row("metadata", Full),
-    row("service_tier", Full),
+    row("service_tier", Mapped("OpenAI's words; `standard_only` is `default`")),
     row("prompt_cache_key", Full),
     row("store", Mapped("always false when crossing: state is the client's")),
     row("role.system", Full),

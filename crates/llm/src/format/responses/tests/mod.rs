@@ -1,5 +1,6 @@
 //! Tests of the whole codec, both ways.
 
+mod cross;
 mod hostile;
 mod recorded;
 mod request;

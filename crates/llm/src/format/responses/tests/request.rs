@@ -187,7 +187,7 @@ fn a_crossed_request_keeps_no_state_and_says_whether_schemas_bind() {
         tools: vec![function("f", None)],
         tool_choice: Some(ToolChoice::Required),
         reasoning: Some(ReasoningRequest {
-            budget_tokens: Some(10_000),
+            budget_tokens: Some(8_000),
             enabled: Some(true),
             ..ReasoningRequest::default()
         }),
