@@ -40,6 +40,7 @@ mod request_encode;
 mod status;
 mod stream_decode;
 mod stream_encode;
+mod stream_part;
 mod support;
 mod tool;
 mod usage;
