@@ -13,6 +13,8 @@ pub mod edge;
 pub mod env;
 pub mod http;
 pub mod kinds;
+#[cfg(feature = "local")]
+pub mod local_engine;
 pub mod metrics_text;
 pub mod offline;
 pub mod ops;

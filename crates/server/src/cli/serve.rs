@@ -98,6 +98,27 @@ impl Signals {
 }
 
 /// The model in this process, if it is built in.
-fn engine(_config: &Config) -> Option<Arc<dyn freehold_gateway::engine::Engine>> {
+#[cfg(feature = "local")]
+fn engine(config: &Config) -> Option<Arc<dyn freehold_gateway::engine::Engine>> {
+    use freehold_gateway::options::LOCAL;
+    use freehold_local::weights::Folder;
+    use freehold_server::local_engine::{self, LocalEngine};
+
+    let providers = config.gateway.effective_providers();
+    let options = providers
+        .iter()
+        .find(|(name, provider)| provider.kind(name) == LOCAL)
+        .map(|(_, provider)| provider.engine.clone())
+        .unwrap_or_default();
+    let folder = match &options.models_dir {
+        Some(path) => Folder::new(path),
+        // Without a folder there are no weights; the server serves all else.
+        None => local_engine::folder().ok()?,
+    };
+    Some(Arc::new(LocalEngine::new(folder, &options)))
+}
+
+#[cfg(not(feature = "local"))]
+fn engine(_: &Config) -> Option<Arc<dyn freehold_gateway::engine::Engine>> {
     None
 }
