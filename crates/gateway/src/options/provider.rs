@@ -152,8 +152,6 @@ pub struct EngineOptions {
     /// The model that the name `default` means. Default: the only or first
     /// one that was fetched.
     pub model: Option<String>,
-    /// Threads that compute. Default: one per core.
-    pub threads: Option<usize>,
     /// Requests that may wait. Default: 16.
     pub queue_max: Option<usize>,
 }
@@ -208,8 +206,8 @@ impl ProviderOptions {
                 "0 would never let a request through: leave it out for no limit",
             );
         }
-        if self.engine.threads == Some(0) || self.engine.queue_max == Some(0) {
-            at.add("engine", "threads and queue_max must be at least 1");
+        if self.engine.queue_max == Some(0) {
+            at.add("engine.queue_max", "0 would let nothing wait, and so nothing be answered");
         }
     }
 

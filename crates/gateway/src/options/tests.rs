@@ -131,7 +131,7 @@ fn a_mistake_is_told_with_its_remedy() {
             "providers.acme.timeouts.idle_ms: 0 is not between",
         ),
         ("[providers.acme]\ndialects = ['chatt']", "`chatt` is no dialect"),
-        ("[providers.acme]\nengine = { threads = 2 }", "only a provider of the kind `local`"),
+        ("[providers.acme]\nengine = { queue_max = 2 }", "only a provider of the kind `local`"),
         ("[providers.'A B']\nkind = 'acme'", "a provider's name has"),
         ("[routes.a]", "routes.a: it leads nowhere"),
         (
