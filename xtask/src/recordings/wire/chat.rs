@@ -129,8 +129,7 @@ pub(super) fn answered(body: &Value) -> Answered {
             stop: match text(choice, "finish_reason") {
                 // Some servers leave it empty.
                 "" if calls.is_empty() => "end",
-                "stop" => "end",
-                "eos" => "end",
+                "stop" | "eos" => "end",
                 "length" => "length",
                 "tool_calls" | "function_call" | "" => "tools",
                 "content_filter" => "refusal",
