@@ -1,6 +1,7 @@
 //! Tasks of the house: `cargo xtask --help`.
 
 mod recordings;
+mod tidy;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,8 @@ struct Cli {
 enum Task {
     /// Put recorded real traffic through the codecs.
     Recordings(recordings::Args),
+    /// Check sizes, names, arrows and words.
+    Tidy,
     /// Copy a small representative part of a folder of recordings.
     TakeRecordings(recordings::take::Args),
 }
@@ -47,6 +50,7 @@ fn run(cli: &Cli) -> Result<bool> {
     let out = &mut std::io::stdout().lock();
     match &cli.task {
         Task::Recordings(args) => recordings::run(args, out),
+        Task::Tidy => tidy::run(&root(), out),
         Task::TakeRecordings(args) => recordings::take::run(args, out).map(|()| true),
     }
 }

@@ -56,14 +56,41 @@ pub(crate) fn answer(dialect: Dialect, wanted: &mut Value, got: &mut Value) {
 /// Brings an answer that was folded from a stream, and what it was encoded
 /// to, into normal form, beyond [`answer`].
 pub(crate) fn streamed(dialect: Dialect, wanted: &mut Value, got: &mut Value) {
-    if dialect == Dialect::Messages {
-        // An empty text block is left out.
-        for side in [wanted, got] {
-            if let Some(Value::Array(blocks)) = side.get_mut("content") {
-                blocks.retain(|b| b["type"] != "text" || b["text"] != "");
+    for side in [wanted, got] {
+        match dialect {
+            Dialect::Chat => {
+                let choices = side.get_mut("choices").and_then(Value::as_array_mut);
+                for choice in choices.into_iter().flatten() {
+                    one_reasoning(&mut choice["message"]);
+                }
             }
+            // An empty text block is left out.
+            Dialect::Messages => {
+                if let Some(Value::Array(blocks)) = side.get_mut("content") {
+                    blocks.retain(|b| b["type"] != "text" || b["text"] != "");
+                }
+            }
+            Dialect::Responses => {}
         }
     }
+}
+
+/// Reasoning has three places in a message; a stream is written with one.
+fn one_reasoning(message: &mut Value) {
+    let Some(message) = message.as_object_mut() else { return };
+    if let Some(reasoning) = message.shift_remove("reasoning") {
+        message.entry("reasoning_content").or_insert(reasoning);
+    }
+    let Some(Value::Array(parts)) = message.get("content").cloned() else { return };
+    let words = |part: &Value| part["text"].as_str().unwrap_or_default().to_owned();
+    let thought = |part: &Value| match &part["thinking"] {
+        Value::Array(inner) => inner.iter().map(words).collect(),
+        _ => String::new(),
+    };
+    let thinking: String = parts.iter().map(thought).collect();
+    let content: String = parts.iter().map(words).collect();
+    message.insert("content".to_owned(), json!(content));
+    message.entry("reasoning_content").or_insert(json!(thinking));
 }
 
 /// Calls `change` on every object of a value.
@@ -142,6 +169,9 @@ fn chat_object(object: &mut Map<String, Value>) {
                 one.shift_remove("index");
             }
         }
+    }
+    if object.get("name").is_some() {
+        drop_empty(object, &["arguments"]);
     }
     if object.get("name").is_some()
         && let Some(arguments) = object.get_mut("arguments").filter(|a| a.is_object())

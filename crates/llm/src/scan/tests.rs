@@ -1,3 +1,5 @@
+//! The scan and the tap against a parser of trees, on any input.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

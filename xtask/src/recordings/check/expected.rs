@@ -92,8 +92,8 @@ pub(super) fn answer(
         said(a, b);
     }
     // Messages demands usage; where none was said, it is 0.
-    let nothing = Tokens { cached: got.usage.and_then(|u| u.cached), ..Tokens::default() };
-    if to == Dialect::Messages && wanted.usage.is_none() && got.usage == Some(nothing) {
+    let nothing = got.usage.is_some_and(|u| u.input == 0 && u.output == 0);
+    if to == Dialect::Messages && wanted.usage.is_none() && nothing {
         got.usage = None;
     }
     let reasoning = |side: &Answered| side.usage.and_then(|u| u.reasoning);

@@ -101,7 +101,8 @@ fn calls(message: &Value) -> Vec<Value> {
             calls.push(call(text(made, "id"), text(function, "name"), &arguments));
         }
     }
-    if let Some(function) = some(message, "function_call") {
+    let filled = |f: &&Value| !text(f, "name").is_empty();
+    if let Some(function) = some(message, "function_call").filter(filled) {
         let name = text(function, "name");
         calls.push(call("", name, &arguments(function)));
     }
@@ -128,7 +129,7 @@ pub(super) fn answered(body: &Value) -> Answered {
             stop: match text(choice, "finish_reason") {
                 // Some servers leave it empty.
                 "" if calls.is_empty() => "end",
-                "stop" => "end",
+                "stop" | "eos" => "end",
                 "length" => "length",
                 "tool_calls" | "function_call" | "" => "tools",
                 "content_filter" => "refusal",
@@ -157,8 +158,12 @@ fn tokens(usage: &Value) -> Tokens {
     {
         output += reasoning;
     }
-    let cached =
-        ["/prompt_tokens_details/cached_tokens", "/num_cached_tokens", "/prompt_cache_hit_tokens"];
+    let cached = [
+        "/prompt_tokens_details/cached_tokens",
+        "/num_cached_tokens",
+        "/prompt_cache_hit_tokens",
+        "/cached_tokens",
+    ];
     Tokens { input, output, cached: cached.into_iter().find_map(at), reasoning }
 }
 

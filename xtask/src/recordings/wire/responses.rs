@@ -111,8 +111,9 @@ pub(super) fn answered(body: &Value) -> Answered {
     }
     let why = body.pointer("/incomplete_details/reason").and_then(Value::as_str);
     said.stop = String::from(match (text(body, "status"), why) {
-        ("completed" | "", _) if said.calls.is_empty() => "end",
-        ("completed" | "", _) => "tools",
+        // `complete` stands in recordings that were written by hand.
+        ("completed" | "complete" | "", _) if said.calls.is_empty() => "end",
+        ("completed" | "complete" | "", _) => "tools",
         ("incomplete", Some("max_output_tokens")) => "length",
         ("incomplete", Some("content_filter")) => "refusal",
         (_, Some(why)) => why,
