@@ -8,8 +8,9 @@ mod request;
 mod split;
 mod stream;
 
+use freehold_llm::format::codec;
 use freehold_llm::model::Request;
-use freehold_llm::{AnswerContext, Codec, Dialect, IdSource, RequestTarget};
+use freehold_llm::{AnswerContext, Dialect, IdSource, RequestTarget};
 use serde_json::Value;
 
 use super::exchange::Exchange;
@@ -77,22 +78,8 @@ fn is_error(body: &Value) -> bool {
     json::some(body, "error").is_some() && answers.iter().all(|a| json::some(body, a).is_none())
 }
 
-/// True once the dialect's codec is built.
-pub(crate) fn is_built(dialect: Dialect) -> bool {
-    find(dialect).is_some()
-}
-
-fn find(dialect: Dialect) -> Option<&'static dyn Codec> {
-    freehold_llm::format::CODECS.iter().copied().find(|codec| codec.dialect() == dialect)
-}
-
-#[expect(clippy::expect_used, reason = "only called for dialects that are built")]
-fn codec(dialect: Dialect) -> &'static dyn Codec {
-    find(dialect).expect("a dialect that is built")
-}
-
 fn others(dialect: Dialect) -> impl Iterator<Item = Dialect> {
-    Dialect::ALL.into_iter().filter(move |other| *other != dialect && is_built(*other))
+    Dialect::ALL.into_iter().filter(move |other| *other != dialect)
 }
 
 fn target(model: &str) -> RequestTarget<'_> {
