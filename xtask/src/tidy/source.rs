@@ -38,12 +38,6 @@ impl Source {
         let parts: Vec<&str> = self.path.split('/').collect();
         parts.iter().any(|p| matches!(*p, "tests" | "benches" | "examples" | "tests.rs"))
     }
-
-    /// The crate's folder name.
-    pub(super) fn krate(&self) -> &str {
-        let rest = self.path.strip_prefix("crates/").unwrap_or(&self.path);
-        rest.split('/').next().unwrap_or_default()
-    }
 }
 
 /// Where a reader of Rust stands.
@@ -200,6 +194,5 @@ mod tests {
             assert!(!source.code.contains(gone), "{gone}: {}", source.code);
         }
         assert_eq!(source.code.lines().count(), text.lines().count());
-        assert_eq!(source.krate(), "x");
     }
 }
