@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use freehold_control::{Head, Refusal, Waiting};
 use freehold_llm::format::codec;
 use freehold_llm::model::{ApiError, Event, Request};
 use freehold_llm::{DecodeError, Dialect, Losses};
@@ -85,6 +86,13 @@ impl Failed {
         )
     }
 
+    /// The deployment has as many requests before it as it bears; nothing was
+    /// sent.
+    fn full(refusal: &Refusal) -> Self {
+        let wait = refusal.retry_after_ms.map(Duration::from_millis);
+        Self { fault: Fault::Full, error: crate::refuse::refusal(refusal), raw: None, wait }
+    }
+
     /// A fault of ours, or the request's, found on the way.
     pub(crate) fn ours(error: Box<ApiError>) -> Self {
         Self::before(error)
@@ -113,14 +121,24 @@ impl Failed {
 pub(crate) struct Trying {
     deployment: Arc<Deployment>,
     began: Duration,
+    /// Its place among those who wait for an answer to begin; `None` once it
+    /// has, and for engines, which have queues of their own.
+    waiting: Option<Waiting>,
     told: bool,
 }
 
 impl Trying {
-    pub(crate) fn new(deployment: &Arc<Deployment>, now: Duration) -> Self {
+    /// Takes a place, unless as many wait as the deployment bears.
+    pub(crate) fn enter(deployment: &Arc<Deployment>, now: Duration) -> Result<Self, Failed> {
+        let waiting = if deployment.provider.local {
+            None
+        } else {
+            let entered = deployment.cell.bears.enter(now, &deployment.name);
+            Some(entered.map_err(|refusal| Failed::full(&refusal))?)
+        };
         deployment.cell.in_flight.fetch_add(1, Ordering::Relaxed);
         deployment.cell.metrics.attempts.fetch_add(1, Ordering::Relaxed);
-        Self { deployment: Arc::clone(deployment), began: now, told: false }
+        Ok(Self { deployment: Arc::clone(deployment), began: now, waiting, told: false })
     }
 
     pub(crate) fn deployment(&self) -> &Arc<Deployment> {
@@ -131,6 +149,9 @@ impl Trying {
     pub(crate) fn answered(&mut self, now: Duration) {
         let head = now.saturating_sub(self.began);
         self.told = true;
+        if let Some(waiting) = self.waiting.take() {
+            waiting.head(now, Head::Answered);
+        }
         self.deployment.cell.metrics.head.observe(head);
         self.deployment.cell.health().succeeded(now, head);
         self.deployment.provider.cell.credential_taken();
@@ -139,6 +160,9 @@ impl Trying {
     /// The attempt failed, before its answer or in the middle of it.
     pub(crate) fn failed(&mut self, now: Duration, fault: Fault, wait: Option<Duration>) {
         self.deployment.cell.metrics.failed(fault);
+        if let Some(waiting) = self.waiting.take() {
+            waiting.head(now, head_of(fault, wait));
+        }
         let mut health = self.deployment.cell.health();
         self.told = true;
         match fault.blame() {
@@ -150,6 +174,17 @@ impl Trying {
                 self.deployment.provider.cell.credential_refused(now);
             }
         }
+    }
+}
+
+/// What a failed attempt says of how much the deployment bears. A long
+/// Retry-After is a quota's: there is room again at a certain time, and fewer
+/// requests at once would not help.
+fn head_of(fault: Fault, wait: Option<Duration>) -> Head {
+    match fault {
+        Fault::RateLimited if wait.is_some_and(|w| w > Duration::from_secs(5)) => Head::Answered,
+        Fault::RateLimited | Fault::Server | Fault::Timeout => Head::Overloaded,
+        _ => Head::Answered,
     }
 }
 

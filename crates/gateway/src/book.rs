@@ -15,7 +15,7 @@ use freehold_llm::{AnswerContext, Dialect, IdSource, StreamEncoder, estimate};
 use freehold_types::{BoxFuture, Money, Rounding};
 
 use crate::Gateway;
-use crate::attempt::Trying;
+use crate::attempt::{Failed, Trying};
 use crate::metrics::Outcome;
 use crate::plan::{Deployment, Route};
 use crate::retry::Fault;
@@ -87,12 +87,17 @@ impl Book {
     }
 
     /// Begins an attempt.
-    pub(crate) fn attempt(&mut self, deployment: &Arc<Deployment>, model: &str) -> Trying {
+    pub(crate) fn attempt(
+        &mut self,
+        deployment: &Arc<Deployment>,
+        model: &str,
+    ) -> Result<Trying, Failed> {
+        let trying = Trying::enter(deployment, self.opening.gateway.env.monotonic())?;
         self.attempts += 1;
         self.deployment = Some(Arc::clone(deployment));
         self.model_there =
             if *deployment.model == *model { Arc::clone(&deployment.model) } else { model.into() };
-        Trying::new(deployment, self.opening.gateway.env.monotonic())
+        Ok(trying)
     }
 
     pub(crate) fn attempts(&self) -> u32 {

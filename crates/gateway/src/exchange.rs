@@ -197,15 +197,11 @@ impl Gateway {
         book: &mut Book,
     ) -> Result<(Trying, Answered), Failed> {
         let (Some(after), Some(next)) = (asked.route.hedge_after, next) else {
-            return self
-                .tried(asked, deployment, book.attempt(deployment, &asked.model_at(deployment)))
-                .await;
+            let trying = book.attempt(deployment, &asked.model_at(deployment))?;
+            return self.tried(asked, deployment, trying).await;
         };
-        let first = Box::pin(self.tried(
-            asked,
-            deployment,
-            book.attempt(deployment, &asked.model_at(deployment)),
-        ));
+        let trying = book.attempt(deployment, &asked.model_at(deployment))?;
+        let first = Box::pin(self.tried(asked, deployment, trying));
         let first = match select(first, self.env.sleep(after)).await {
             Either::Left((answered, _)) => return answered,
             Either::Right(((), first)) => first,
@@ -213,8 +209,11 @@ impl Gateway {
         if !self.may_try(next) {
             return first.await;
         }
+        let Ok(trying) = book.attempt(next, &asked.model_at(next)) else {
+            return first.await;
+        };
         asked.route.cell.metrics.hedges.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let second = Box::pin(self.tried(asked, next, book.attempt(next, &asked.model_at(next))));
+        let second = Box::pin(self.tried(asked, next, trying));
         match select(first, second).await {
             Either::Left((Ok(won), loser)) => {
                 drop(loser);
@@ -423,10 +422,10 @@ impl Gateway {
             book.finish(error.status, Outcome::UpstreamError, Some(&error));
             return refuse::reply(asked.dialect, &error, request_id);
         };
-        let outcome = if failed.fault == Fault::Client {
-            Outcome::ClientError
-        } else {
-            Outcome::UpstreamError
+        let outcome = match failed.fault {
+            Fault::Client => Outcome::ClientError,
+            Fault::Full => Outcome::Shed,
+            _ => Outcome::UpstreamError,
         };
         let error = refuse::upstream(&failed);
         let status = failed.raw.as_ref().map_or(error.status, |(status, ..)| status.as_u16());

@@ -160,11 +160,12 @@ pub struct DeploymentMetrics {
 }
 
 /// All faults, in the order in which they are counted.
-pub const FAULTS: [Fault; 9] = [
+pub const FAULTS: [Fault; 10] = [
     Fault::Client,
     Fault::TooLong,
     Fault::Credential,
     Fault::Missing,
+    Fault::Full,
     Fault::RateLimited,
     Fault::Server,
     Fault::Timeout,

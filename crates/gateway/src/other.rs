@@ -190,7 +190,7 @@ impl Gateway {
         let engine = Arc::clone(self.local_engine()?);
         let Opened { deployment, model, mut book } = opened;
         book.begin().await?;
-        let mut trying = book.attempt(&deployment, &model);
+        let mut trying = book.attempt(&deployment, &model).map_err(|failed| failed.error)?;
         match engine.embed(&model, texts).await {
             Ok(embedded) => {
                 trying.answered(self.env.monotonic());
@@ -261,7 +261,7 @@ impl Gateway {
             pool: Some(Arc::clone(&provider.name)),
         };
         book.begin().await?;
-        let trying = book.attempt(&deployment, &model);
+        let trying = book.attempt(&deployment, &model).map_err(|failed| failed.error)?;
         self.pass_answer(call, request, (book, trying), stream.then_some(cut_usage)).await
     }
 
@@ -398,7 +398,7 @@ impl Gateway {
             pool: Some(Arc::clone(&provider.name)),
         };
         book.begin().await?;
-        let trying = book.attempt(&deployment, "");
+        let trying = book.attempt(&deployment, "").map_err(|failed| failed.error)?;
         self.pass_answer(call, request, (book, trying), None).await
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use freehold_control::{Adaptive, AdaptiveSettings};
 use freehold_llm::{Dialect, Quirk};
 use freehold_types::Timeouts;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -159,6 +160,8 @@ pub struct DeploymentCell {
     health: Mutex<Health>,
     /// Attempts under way.
     pub in_flight: AtomicU32,
+    /// How many requests it bears, learnt from its answers.
+    pub bears: Arc<Adaptive>,
     /// Counters.
     pub metrics: DeploymentMetrics,
 }
@@ -169,6 +172,7 @@ impl DeploymentCell {
         Self {
             health: Mutex::new(Health::new(rule)),
             in_flight: AtomicU32::new(0),
+            bears: Arc::new(Adaptive::new(AdaptiveSettings::default())),
             metrics: DeploymentMetrics::default(),
         }
     }
@@ -220,7 +224,7 @@ impl Route {
     pub fn falls_back_on(&self, fault: Fault) -> bool {
         let word = match fault {
             Fault::Client => return false,
-            Fault::TooLong | Fault::Missing => return true,
+            Fault::TooLong | Fault::Missing | Fault::Full => return true,
             Fault::Credential => FallbackOn::Credential,
             Fault::RateLimited => FallbackOn::RateLimit,
             Fault::Server => FallbackOn::ServerError,

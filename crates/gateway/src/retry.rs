@@ -15,6 +15,8 @@ pub enum Fault {
     Credential,
     /// This deployment does not exist there, or not by this name.
     Missing,
+    /// It has as many requests before it as it bears; this one was not sent.
+    Full,
     /// The provider's rate limit.
     RateLimited,
     /// The provider failed or is overloaded.
@@ -54,7 +56,7 @@ impl Fault {
     /// What the breaker learns.
     pub fn blame(self) -> Blame {
         match self {
-            Self::Client | Self::TooLong | Self::Missing => Blame::Nobody,
+            Self::Client | Self::TooLong | Self::Missing | Self::Full => Blame::Nobody,
             Self::Credential => Blame::Credential,
             Self::RateLimited => Blame::Rest,
             Self::Server | Self::Timeout | Self::Connection | Self::Garbage => Blame::Deployment,
@@ -78,6 +80,7 @@ impl Fault {
             Self::TooLong => "too_long",
             Self::Credential => "credential",
             Self::Missing => "missing",
+            Self::Full => "full",
             Self::RateLimited => "rate_limited",
             Self::Server => "server",
             Self::Timeout => "timeout",
