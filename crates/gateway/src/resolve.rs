@@ -285,6 +285,10 @@ fn deployment(
     cells: &Cells,
 ) -> Deployment {
     let label = format!("{}/{}", provider.name, written.model);
+    // A pattern's models are known only when they are asked for.
+    let profile = if written.model.contains('*') { None } else { catalogue::model(&written.model) };
+    let mut quirks = provider.quirks.clone();
+    quirks.extend(profile.iter().flat_map(|row| &row.quirks));
     let printable = label.replace(|c: char| !c.is_ascii_graphic(), "?");
     Deployment {
         provider: Arc::clone(provider),
@@ -292,10 +296,13 @@ fn deployment(
         name: label.as_str().into(),
         dialect: written.dialect,
         weight: written.weight,
-        context: written.context,
-        max_output: written.max_output,
-        capabilities: written.capabilities.clone(),
-        quirks: provider.quirks.clone(),
+        context: written.context.or(profile.and_then(|row| row.context)),
+        max_output: written.max_output.or(profile.and_then(|row| row.max_output)),
+        capabilities: written
+            .capabilities
+            .clone()
+            .or_else(|| profile.and_then(|row| row.capabilities.clone())),
+        quirks,
         prices: Prices::new(written.price.as_ref(), sheet, &provider.priced_as, &written.model),
         cell: cells.deployment(&label, rule),
         label: HeaderValue::from_str(&printable)

@@ -201,9 +201,15 @@ pub(crate) fn outgoing<'a>(
         if to == Dialect::Responses {
             request.to_mut().store = Some(false);
         }
+        let mut quirks = Cow::Borrowed(deployment.quirks.as_slice());
+        if deployment.model.contains('*')
+            && let Some(profile) = freehold_llm::catalogue::model(&model)
+        {
+            quirks.to_mut().extend(&profile.quirks);
+        }
         let target = RequestTarget {
             model: &model,
-            quirks: &deployment.quirks,
+            quirks: &quirks,
             default_max_tokens: asked.limit(deployment),
         };
         let body = codec(to)

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 pub use fetch::FetchOptions;
+pub use freehold_llm::catalogue::Capability;
 pub use nearest::nearest;
 pub use pattern::Pattern;
 pub use price::{PerMillion, PriceOptions};
@@ -27,9 +28,7 @@ pub use provider::{
     AuthOptions, AuthScheme, EngineOptions, HttpVersion, ProviderOptions, ProxyOptions,
     TimeoutOptions,
 };
-pub use route::{
-    Affinity, Capability, DeploymentOptions, FallbackOn, RetryOptions, RouteOptions, Strategy,
-};
+pub use route::{Affinity, DeploymentOptions, FallbackOn, RetryOptions, RouteOptions, Strategy};
 pub use secret::{SecretRef, Secrets};
 
 /// The provider, and its kind, that runs models inside this process.

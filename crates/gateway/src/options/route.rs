@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use freehold_llm::Dialect;
+use freehold_llm::catalogue::Capability;
 use serde::Deserialize;
 
 use super::problem::At;
@@ -147,28 +148,6 @@ impl FallbackOn {
         Self::Credential,
         Self::BadAnswer,
     ];
-}
-
-/// Something a model can do that not every model can.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Capability {
-    /// Call tools.
-    Tools,
-    /// See images.
-    Images,
-    /// Read files.
-    Files,
-    /// Hear audio.
-    Audio,
-    /// Answer by a JSON schema.
-    JsonSchema,
-    /// Reason before it answers.
-    Reasoning,
-    /// Tell log probabilities.
-    Logprobs,
-    /// Make embeddings.
-    Embeddings,
 }
 
 impl RouteOptions {
