@@ -80,16 +80,13 @@ fn decode_choice(value: Value, id: &str, n: u32) -> Result<Choice, DecodeError> 
         fields.take("logprobs");
     }
     let has_calls = items.iter().any(|item| matches!(item.body, ItemBody::ToolCall(_)));
-    let mut ended = fields
-        .string("finish_reason")?
-        .filter(|word| !word.is_empty())
-        .map(|word| stop::decode(word, has_calls));
-    if let Some(stop) = &mut ended {
-        // vLLM and SGLang name the stop string that was met.
-        let met = ["stop_reason", "matched_stop"].iter().find_map(|key| fields.peek(key)?.as_str());
-        stop.sequence = met.map(str::to_owned);
-    }
-    Ok(Choice { items, stop: ended, extra: Extra::new(ME, fields.rest()) })
+    // A complete answer has ended, whatever a server leaves out.
+    let word = fields.string("finish_reason")?;
+    let mut ended = stop::decode(word.unwrap_or_default(), has_calls);
+    // vLLM and SGLang name the stop string that was met.
+    let met = ["stop_reason", "matched_stop"].iter().find_map(|key| fields.peek(key)?.as_str());
+    ended.sequence = met.map(str::to_owned);
+    Ok(Choice { items, stop: Some(ended), extra: Extra::new(ME, fields.rest()) })
 }
 
 /// The probabilities, if the hub has a place for all that is said.

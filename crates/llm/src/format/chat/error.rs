@@ -31,7 +31,7 @@ pub(super) fn find(status: Option<u16>, mut value: Value) -> Option<ApiError> {
     if let Value::Array(list) = &mut value {
         value = list.pop()?;
     }
-    let fields = error_fields(status.is_some(), value)?;
+    let (fields, beside) = error_fields(status.is_some(), value)?;
     let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
     let code = match fields.get("code") {
         Some(Value::String(code)) => Some(code.clone()),
@@ -44,12 +44,18 @@ pub(super) fn find(status: Option<u16>, mut value: Value) -> Option<ApiError> {
     });
     let native_type = text("type");
     let words = [code.as_deref(), native_type.as_deref()];
+    let is_response = status.is_some_and(|s| s > 0);
     let status = status
         .filter(|s| *s >= 400)
         .or(own_status)
         .or_else(|| words.iter().flatten().find_map(|word| status_of_word(word)))
         .unwrap_or(502);
     let has_no_money = words.contains(&Some("insufficient_quota"));
+    // What stands beside the error is part of a response, not of a stream.
+    let mut native = json!({"error": fields});
+    if let Some(native) = native.as_object_mut().filter(|_| is_response) {
+        native.extend(beside);
+    }
     Some(ApiError {
         kind: if has_no_money { ErrorKind::OutOfBudget } else { kind(status, code.as_deref()) },
         status,
@@ -60,19 +66,23 @@ pub(super) fn find(status: Option<u16>, mut value: Value) -> Option<ApiError> {
         native_type: native_type.map(|word| (ME, word)),
         code,
         retry_after_ms: None,
-        native: Some((ME, Value::Object(fields))),
+        native: Some((ME, native)),
     })
 }
 
-/// The error's fields, whatever they are wrapped in. Outside of an error
+/// The error's fields, whatever they are wrapped in, and what stood beside
+/// them. Outside of an error
 /// status only what is surely an error counts as one.
-fn error_fields(is_error_status: bool, value: Value) -> Option<Map<String, Value>> {
+fn error_fields(
+    is_error_status: bool,
+    value: Value,
+) -> Option<(Map<String, Value>, Map<String, Value>)> {
     let Value::Object(mut body) = value else { return None };
     match body.shift_remove("error") {
-        Some(Value::Object(error)) => return Some(error),
+        Some(Value::Object(error)) => return Some((error, body)),
         Some(Value::String(message)) => {
             body.entry("message").or_insert(Value::String(message));
-            return Some(body);
+            return Some((body, Map::new()));
         }
         _ => {}
     }
@@ -88,7 +98,7 @@ fn error_fields(is_error_status: bool, value: Value) -> Option<Map<String, Value
             *detail = Value::String(detail.to_string());
         }
     }
-    Some(body)
+    Some((body, Map::new()))
 }
 
 fn status_of_word(word: &str) -> Option<u16> {
@@ -128,7 +138,7 @@ fn kind(status: u16, code: Option<&str>) -> ErrorKind {
 /// The error as a response body, and as a stream's event.
 pub(super) fn encode(error: &ApiError) -> Vec<u8> {
     if let Some((ME, native)) = &error.native {
-        return json::to_vec(&json!({"error": native}));
+        return json::to_vec(native);
     }
     json::to_vec(&json!({"error": {
         "message": error.message,

@@ -294,6 +294,7 @@ fn tool_call(value: Value, path: &str) -> Result<Item, DecodeError> {
     let inner = inner.ok_or_else(|| DecodeError::shape(fields.at(key), "is required"))?;
     let mut inner = Fields::new(inner.into(), fields.at(key))?;
     let call_id = fields.string("id")?.unwrap_or_default();
+    let has_input = inner.peek(if is_custom { "input" } else { "arguments" }).is_some();
     let mut item = Item::new(ItemBody::ToolCall(ToolCall {
         call_id,
         name: inner.required_string("name")?,
@@ -301,6 +302,9 @@ fn tool_call(value: Value, path: &str) -> Result<Item, DecodeError> {
         kind: if is_custom { ToolCallKind::Custom } else { ToolCallKind::Function },
         cache: None,
     }));
+    if !has_input {
+        item.extra.spell(ME, "no_input", true);
+    }
     let inner = inner.rest();
     for (name, value) in fields.rest() {
         item.extra.insert(ME, &name, value);

@@ -290,7 +290,9 @@ fn tool_call(call: &ToolCall, item: &Item, scope: &mut Scope<'_>) -> Value {
         // Servers that parse arguments refuse an empty text.
         text = "{}";
     }
-    inner.insert(input.into(), text.into());
+    if !(text.is_empty() && item.extra.spelt(ME, "no_input").is_some()) {
+        inner.insert(input.into(), text.into());
+    }
     if let Some(Value::Object(rest)) = item.extra.get(ME, kind) {
         inner.extend(rest.clone());
     }

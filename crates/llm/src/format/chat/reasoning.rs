@@ -84,7 +84,7 @@ pub(super) fn take_detail(detail: Value, items: &mut Vec<Item>) {
     }
     let Value::Object(mut shape) = detail else { return };
     let mut text = |name: &str| match shape.get_mut(name) {
-        Some(Value::String(text)) => {
+        Some(Value::String(text)) if !text.is_empty() => {
             let text = std::mem::take(text);
             shape[name] = Value::Bool(true);
             Some(text)

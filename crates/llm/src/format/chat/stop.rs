@@ -8,8 +8,8 @@ const ME: Dialect = Dialect::Chat;
 /// tool; a client that waits for tools must hear of it.
 pub(super) fn decode(word: String, has_calls: bool) -> Stop {
     let reason = match word.as_str() {
-        "stop" | "eos" | "eos_token" | "end_turn" if has_calls => StopReason::ToolCalls,
-        "stop" | "eos" | "eos_token" | "end_turn" => StopReason::End,
+        "" | "stop" | "eos" | "eos_token" | "end_turn" if has_calls => StopReason::ToolCalls,
+        "" | "stop" | "eos" | "eos_token" | "end_turn" => StopReason::End,
         "stop_sequence" => StopReason::StopSequence,
         "length" | "max_tokens" | "model_length" => StopReason::MaxTokens,
         "tool_calls" | "function_call" | "tool_use" => StopReason::ToolCalls,

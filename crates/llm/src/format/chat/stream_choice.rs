@@ -17,6 +17,8 @@ pub(super) struct ChoiceState {
     said: Option<OpenMessage>,
     thought: Option<OpenReasoning>,
     calls: Calls,
+    /// The key that the thinking comes under as one string.
+    text_key: Option<&'static str>,
     finish: Option<String>,
     sequence: Option<String>,
     /// Fields of the choice that the hub has no place for.
@@ -46,6 +48,12 @@ struct OpenReasoning {
     /// the shapes of all so far.
     detail: Option<(String, Option<u64>)>,
     shapes: Vec<Value>,
+    /// The words that came outside of `reasoning_details`.
+    heard: String,
+    /// True where those came first and the entries repeat them.
+    repeats: bool,
+    /// True until the entry's first words.
+    begins: bool,
     texts: u32,
     summaries: u32,
     id: Option<String>,
@@ -295,6 +303,7 @@ impl ChoiceState {
             if !delta.get(key).is_some_and(Value::is_string) {
                 continue;
             }
+            self.text_key.get_or_insert(key);
             if let Some(Value::String(more)) = delta.shift_remove(key)
                 && !more.is_empty()
             {
@@ -340,7 +349,10 @@ impl ChoiceState {
             let slot = self.next_slot();
             let body = ItemBody::Reasoning(Reasoning::default());
             let mut head = Item { id: id.cloned(), ..head(body, slot) };
-            if reasoning::TEXT_KEYS.contains(&key) {
+            // Servers with the list have `reasoning` beside it, if anything.
+            let known = self.text_key.or(Some("reasoning"));
+            let key = if key == reasoning::DETAILS { known } else { Some(key) };
+            if let Some(key) = key.filter(|key| reasoning::TEXT_KEYS.contains(key)) {
                 head.extra.spell(ME, key, true);
             }
             out.push(Event::ItemStart { slot, head });
@@ -357,6 +369,7 @@ impl ChoiceState {
         let slot = thought.slot;
         thought.is_sealed |= more.seal.is_some();
         for text in more.text.into_iter().filter(|text| !text.is_empty()) {
+            thought.heard.push_str(&text);
             out.push(Event::Delta { slot, part: 0, delta: Delta::Reasoning(text) });
         }
         if let Some(seal) = more.seal {
@@ -377,65 +390,45 @@ impl ChoiceState {
             out.push(Event::ItemEnd { slot, extra: Extra::default() });
             return;
         };
-        let goes_on = self.thought.as_ref().is_some_and(|t| {
+        let mut goes_on = self.thought.as_ref().is_some_and(|t| {
             t.detail.as_ref() == Some(&(kind.clone(), index)) && (id.is_none() || t.id == id)
         });
-        let other = self
+        let is_other = self
             .thought
             .as_ref()
             .is_some_and(|t| t.is_sealed || (id.is_some() && t.id.is_some() && t.id != id));
-        let has_words = !more.text.is_empty() || !more.summary.is_empty();
-        if other && !(goes_on && !has_words && more.seal.is_none()) {
+        let says = !more.text.is_empty() || !more.summary.is_empty() || more.seal.is_some();
+        // A trailer without words, as its format, still belongs to a sealed one.
+        if is_other && (says || !goes_on) {
             self.end_thought(out);
+            goes_on = false;
         }
         let thought = self.thought(id.as_ref(), reasoning::DETAILS, out);
         thought.note_key(reasoning::DETAILS);
         if thought.id.is_none() {
             thought.id = id;
         }
-        if !goes_on
-            && let Some(Value::Array(shapes)) = extra.spelling.shift_remove(reasoning::DETAILS)
-        {
-            thought.shapes.extend(shapes);
+        if !goes_on {
+            thought.repeats |= thought.shapes.is_empty() && !thought.heard.is_empty();
+            if let Some(Value::Array(shapes)) = extra.spelling.shift_remove(reasoning::DETAILS) {
+                thought.shapes.extend(shapes);
+            }
             thought.detail = Some((kind, index));
-            thought.texts += u32::from(!more.text.is_empty());
-            thought.summaries += u32::from(!more.summary.is_empty());
+            thought.begins = true;
         }
-        let (slot, text, summary) = (thought.slot, thought.texts, thought.summaries);
-        thought.is_sealed |= more.seal.is_some();
-        if more.seal.is_some()
-            && let Some(Value::Object(shape)) = thought.shapes.last_mut()
-        {
-            let key =
-                if more.seal.as_ref().is_some_and(|s| s.hides) { "data" } else { "signature" };
-            shape.insert(key.to_owned(), Value::Bool(true));
-        }
-        for words in more.text {
-            let delta = Delta::Reasoning(words);
-            out.push(Event::Delta { slot, part: text.saturating_sub(1), delta });
-        }
-        for words in more.summary {
-            let delta = Delta::Summary(words);
-            out.push(Event::Delta { slot, part: summary.saturating_sub(1), delta });
-        }
-        if let Some(seal) = more.seal {
-            out.push(Event::Delta { slot, part: 0, delta: Delta::Seal(seal) });
-        }
+        thought.add(more, out);
     }
 
     fn end_thought(&mut self, out: &mut Vec<Event>) {
         if let Some(thought) = self.thought.take() {
             let mut extra = Extra::default();
             for key in thought.keys {
-                if key != reasoning::DETAILS {
+                if reasoning::TEXT_KEYS.contains(&key) {
                     extra.spell(ME, key, true);
                 }
             }
             if !thought.shapes.is_empty() {
                 extra.spell(ME, reasoning::DETAILS, thought.shapes);
-            }
-            if extra.spelt(ME, "thinking").is_some() {
-                extra.spell(ME, "thinking", Map::new());
             }
             out.push(Event::ItemEnd { slot: thought.slot, extra });
         }
@@ -475,11 +468,62 @@ impl OpenReasoning {
             slot,
             detail: None,
             shapes: Vec::new(),
+            heard: String::new(),
+            repeats: false,
+            begins: true,
             texts: 0,
             summaries: 0,
             id: None,
             is_sealed: false,
             keys: Vec::new(),
+        }
+    }
+
+    /// The entry says what was heard already, or a part of it, which then
+    /// stays with its shape.
+    fn note_repeat(&mut self, name: &str, words: String) {
+        if words == self.heard {
+            self.note_held(name);
+        } else if !words.is_empty()
+            && let Some(Value::Object(shape)) = self.shapes.last_mut()
+        {
+            shape.insert(name.to_owned(), words.into());
+        }
+    }
+
+    /// The entry's field is in the hub.
+    fn note_held(&mut self, name: &str) {
+        if let Some(Value::Object(shape)) = self.shapes.last_mut() {
+            shape.insert(name.to_owned(), Value::Bool(true));
+        }
+    }
+
+    /// Adds what an entry of `reasoning_details` says.
+    fn add(&mut self, more: Reasoning, out: &mut Vec<Event>) {
+        let slot = self.slot;
+        let mut more = more;
+        if self.repeats {
+            let (texts, summaries) =
+                (std::mem::take(&mut more.text), std::mem::take(&mut more.summary));
+            self.note_repeat("text", texts.concat());
+            self.note_repeat("summary", summaries.concat());
+        }
+        for words in more.text {
+            self.texts += u32::from(std::mem::take(&mut self.begins));
+            self.note_held("text");
+            let part = self.texts.saturating_sub(1);
+            out.push(Event::Delta { slot, part, delta: Delta::Reasoning(words) });
+        }
+        for words in more.summary {
+            self.summaries += u32::from(std::mem::take(&mut self.begins));
+            self.note_held("summary");
+            let part = self.summaries.saturating_sub(1);
+            out.push(Event::Delta { slot, part, delta: Delta::Summary(words) });
+        }
+        if let Some(seal) = more.seal {
+            self.is_sealed = true;
+            self.note_held(if seal.hides { "data" } else { "signature" });
+            out.push(Event::Delta { slot, part: 0, delta: Delta::Seal(seal) });
         }
     }
 

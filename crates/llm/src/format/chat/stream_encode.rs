@@ -10,7 +10,7 @@ use super::{ME, annotation, answer, error, part, reasoning, stop, usage};
 use crate::codec::{AnswerContext, Losses, StreamEncoder};
 use crate::format::json::to_vec;
 use crate::model::{
-    Delta, Event, Item, ItemBody, Part, PartBody, Reasoning, Slot, ToolCallKind, Usage,
+    Delta, Event, Extra, Item, ItemBody, Part, PartBody, Reasoning, Slot, ToolCallKind, Usage,
 };
 use crate::{IdSource, sse};
 
@@ -47,7 +47,7 @@ enum ItemState {
     Reasoning(ReasoningState),
 }
 
-/// Held until a seal comes: a client returns both in one entry.
+/// Held until the item ends: a client returns text and seal in one entry.
 #[derive(Debug, Default)]
 struct ReasoningState {
     id: Option<String>,
@@ -90,9 +90,11 @@ impl StreamEncoder for Encoder {
             Event::ItemStart { slot, head } => self.item_start(*slot, head, out),
             Event::PartStart { slot, head, .. } => self.part_start(*slot, head, out),
             Event::Delta { slot, part, delta } => self.delta(*slot, *part, delta, out),
-            Event::ItemEnd { slot, .. } => {
-                if let Some(ItemState::Reasoning(_)) = self.items.get(slot) {
-                    self.items.remove(slot);
+            Event::ItemEnd { slot, extra } => {
+                if let Some(ItemState::Reasoning(_)) = self.items.get(slot)
+                    && let Some(ItemState::Reasoning(state)) = self.items.remove(slot)
+                {
+                    self.thought_end(*slot, state, extra, out);
                 }
             }
             Event::Stop { choice, stop, extra } => {
@@ -264,13 +266,9 @@ impl Encoder {
             Delta::Reasoning(text) => self.thought(slot, part, text, false, out),
             Delta::Summary(text) => self.thought(slot, part, text, true, out),
             Delta::Seal(seal) => {
-                let Some(ItemState::Reasoning(state)) = self.items.get_mut(&slot) else { return };
-                let mut held = std::mem::take(&mut state.held);
-                held.seal = Some(seal.clone());
-                let mut item = Item::new(ItemBody::Reasoning(held));
-                item.id.clone_from(&state.id);
-                let details = reasoning::details(&item);
-                self.say(slot.choice, &json!({reasoning::DETAILS: details}), out);
+                if let Some(ItemState::Reasoning(state)) = self.items.get_mut(&slot) {
+                    state.held.seal = Some(seal.clone());
+                }
             }
             Delta::Input(more) => {
                 let Some(ItemState::Call { index, kind, is_legacy }) = self.items.get(&slot) else {
@@ -298,6 +296,18 @@ impl Encoder {
                 self.say(slot.choice, &json!({"audio": json}), out);
             }
             Delta::Native { .. } => {}
+        }
+    }
+
+    /// What is sealed is shown again whole, in one entry with its seal, for
+    /// the client to return.
+    fn thought_end(&mut self, slot: Slot, state: ReasoningState, extra: &Extra, out: &mut Vec<u8>) {
+        let had_details = extra.spelt(ME, reasoning::DETAILS).is_some();
+        if state.held.seal.is_some() || had_details {
+            let body = ItemBody::Reasoning(state.held);
+            let item = Item { id: state.id, extra: extra.clone(), ..Item::new(body) };
+            let details = reasoning::details(&item);
+            self.say(slot.choice, &json!({reasoning::DETAILS: details}), out);
         }
     }
 

@@ -39,6 +39,15 @@ pub(super) fn decode(value: Value) -> Option<Usage> {
             spelling.insert("cache_read".into(), true.into());
         }
     }
+    if let Some(written) = usage.cache_write {
+        // Gemini's tokens are written and read at once; the hub's are one or
+        // the other.
+        let rest = usage.input.saturating_sub(usage.cache_read.unwrap_or_default());
+        if written > rest {
+            usage.cache_write = Some(rest);
+            spelling.insert("cache_write".into(), written.into());
+        }
+    }
     if let Some(total) = take_count(&mut map, "total_tokens") {
         // xAI counts reasoning beside the completion instead of in it.
         let apart = usage
@@ -79,7 +88,8 @@ pub(super) fn encode(usage: &Usage) -> Value {
         prompt.insert("cached_tokens".into(), count.into());
     }
     if let Some(count) = usage.cache_write {
-        prompt.insert("cache_write_tokens".into(), count.into());
+        let count = spelt("cache_write").cloned().unwrap_or_else(|| count.into());
+        prompt.insert("cache_write_tokens".into(), count);
     }
     put_back(&mut map, "prompt_tokens_details", prompt);
     let mut completion = residue(usage, "completion_tokens_details");
@@ -171,6 +181,15 @@ mod tests {
             "completion_tokens_details": {"reasoning_tokens": 100},
         }));
         assert_eq!(usage.output, 102);
+    }
+
+    #[test]
+    fn tokens_written_and_read_at_once_count_once() {
+        let usage = both_ways(&json!({
+            "prompt_tokens": 10, "completion_tokens": 1, "total_tokens": 11,
+            "prompt_tokens_details": {"cached_tokens": 8, "cache_write_tokens": 8},
+        }));
+        assert_eq!((usage.cache_read, usage.cache_write), (Some(8), Some(2)));
     }
 
     #[test]

@@ -1,1 +1,0 @@
-//! Behaviour over whole requests, answers and streams.
