@@ -81,13 +81,14 @@ impl LocalEngine {
 
     fn embedder(&self, asked: &str) -> Result<Embedder, Box<ApiError>> {
         let name = if asked == LOCAL_DEFAULT_MODEL { DEFAULT_EMBEDDER } else { asked };
-        let package = weights::find(name).filter(|p| p.kind == Kind::Embeddings).ok_or_else(|| {
-            Box::new(ApiError::new(
-                ErrorKind::Invalid,
-                "unsupported_feature",
-                format!("the local model {name} makes no embeddings; {DEFAULT_EMBEDDER} does"),
-            ))
-        })?;
+        let package =
+            weights::find(name).filter(|p| p.kind == Kind::Embeddings).ok_or_else(|| {
+                Box::new(ApiError::new(
+                    ErrorKind::Invalid,
+                    "unsupported_feature",
+                    format!("the local model {name} makes no embeddings; {DEFAULT_EMBEDDER} does"),
+                ))
+            })?;
         if !self.folder.is_installed(package) {
             return Err(not_there(package.name));
         }
@@ -104,7 +105,9 @@ fn not_there(name: &str) -> Box<ApiError> {
     Box::new(ApiError::new(
         ErrorKind::NotFound,
         "weights_missing",
-        format!("there are no weights of {shown} here; fetch them with `freehold models fetch {shown}`"),
+        format!(
+            "there are no weights of {shown} here; fetch them with `freehold models fetch {shown}`"
+        ),
     ))
 }
 
@@ -132,9 +135,7 @@ impl Engine for LocalEngine {
         created: i64,
         seed: u64,
     ) -> BoxFuture<'_, Result<EngineStream, Box<ApiError>>> {
-        let begun = self.chat(model).and_then(|engine| {
-            engine.generate(request, created, seed).map_err(Box::new)
-        });
+        let begun = self.chat(model).and_then(|engine| engine.generate(request, created, seed));
         Box::pin(async move {
             let stream: EngineStream = Box::pin(EventStream(begun?));
             Ok(stream)
@@ -151,11 +152,9 @@ impl Engine for LocalEngine {
             let engine = engine?;
             // The first count reads the vocabulary: not on a worker's thread.
             let counted = tokio::task::spawn_blocking(move || engine.count_tokens(&request)).await;
-            counted
-                .map_err(|error| {
-                    Box::new(ApiError::new(ErrorKind::Internal, "engine_stopped", error.to_string()))
-                })?
-                .map_err(Box::new)
+            counted.map_err(|error| {
+                Box::new(ApiError::new(ErrorKind::Internal, "engine_stopped", error.to_string()))
+            })?
         })
     }
 
@@ -167,7 +166,7 @@ impl Engine for LocalEngine {
         let embedder = self.embedder(model);
         Box::pin(async move {
             let embedder = embedder?;
-            let made = embedder.embed(texts).await.map_err(Box::new)?;
+            let made = embedder.embed(texts).await?;
             Ok(Embedded {
                 model: embedder.name().to_owned(),
                 vectors: made.vectors,

@@ -48,7 +48,9 @@ struct Fetch {
 impl Models {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { action } = self;
-        anyhow::bail!("this build has no local models ({action:?}): build with the cargo feature `local`")
+        anyhow::bail!(
+            "this build has no local models ({action:?}): build with the cargo feature `local`"
+        )
     }
 }
 
