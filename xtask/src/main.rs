@@ -1,5 +1,6 @@
 //! Tasks of the house: `cargo xtask --help`.
 
+mod fuzz;
 mod recordings;
 mod tidy;
 
@@ -22,6 +23,8 @@ struct Cli {
 enum Task {
     /// Put recorded real traffic through the codecs.
     Recordings(recordings::Args),
+    /// Put made-up inputs through the decoders.
+    Fuzz(fuzz::Args),
     /// Check sizes, names, arrows and words.
     Tidy,
     /// Copy a small representative part of a folder of recordings.
@@ -50,6 +53,7 @@ fn run(cli: &Cli) -> Result<bool> {
     let out = &mut std::io::stdout().lock();
     match &cli.task {
         Task::Recordings(args) => recordings::run(args, out),
+        Task::Fuzz(args) => fuzz::run(&root(), args, out),
         Task::Tidy => tidy::run(&root(), out),
         Task::TakeRecordings(args) => recordings::take::run(args, out).map(|()| true),
     }

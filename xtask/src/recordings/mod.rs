@@ -4,6 +4,7 @@
 //! split and cut everywhere; and all of it is taken to every other dialect
 //! and judged there by readers that share no code with the codecs.
 
+pub(crate) mod bodies;
 mod check;
 mod exchange;
 mod explained;
