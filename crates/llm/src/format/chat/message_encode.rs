@@ -81,23 +81,16 @@ fn content(parts: &[Part], is_list: bool, scope: &mut Scope<'_>) -> Value {
 }
 
 fn as_content(mut encoded: Vec<Value>, is_list: bool, only_string: bool) -> Value {
-    let text = |value: &Value| {
-        let map = value.as_object()?;
-        (map.len() == 2).then_some(())?;
-        map.get("text")?.as_str().map(str::to_owned)
-    };
-    if only_string {
-        let texts: Option<Vec<String>> = encoded.iter().map(text).collect();
-        if let Some(texts) = texts {
-            return texts.join("\n\n").into();
-        }
-    }
-    if is_list {
-        return encoded.into();
+    // A text with a cache mark or a field of its own is more than its words.
+    let is_plain = |part: &Value| part.as_object().is_some_and(|map| map.len() == 2);
+    let is_text = |part: &Value| is_plain(part) && part.get("text").is_some_and(Value::is_string);
+    if only_string && encoded.iter().all(is_text) {
+        let texts: Vec<&str> = encoded.iter().filter_map(|part| part["text"].as_str()).collect();
+        return texts.join("\n\n").into();
     }
     match encoded.as_mut_slice() {
-        [] => "".into(),
-        [one] => text(one).map_or_else(|| encoded.into(), Value::String),
+        [] if !is_list => "".into(),
+        [one] if !is_list && is_text(one) => one["text"].take(),
         _ => encoded.into(),
     }
 }

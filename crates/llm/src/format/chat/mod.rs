@@ -46,6 +46,7 @@ mod stream_calls;
 mod stream_choice;
 mod stream_decode;
 mod stream_encode;
+mod stream_thought;
 mod thinking;
 mod tool;
 mod usage;

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::stream_calls::{Calls, Fragment, Place};
+use super::stream_thought::OpenReasoning;
 use super::{ME, annotation, answer, call_id, part, reasoning, stop};
 use crate::model::{
     Delta, Event, Extra, Item, ItemBody, Message, Part, PartBody, Reasoning, Role, Slot, Stop,
@@ -39,27 +40,6 @@ enum PartKind {
     Refusal,
     Whole,
     Audio,
-}
-
-#[derive(Debug)]
-struct OpenReasoning {
-    slot: Slot,
-    /// Type and index of the entry of `reasoning_details` that goes on, and
-    /// the shapes of all so far.
-    detail: Option<(String, Option<u64>)>,
-    shapes: Vec<Value>,
-    /// The words that came outside of `reasoning_details`.
-    heard: String,
-    /// True where those came first and the entries repeat them.
-    repeats: bool,
-    /// True until the entry's first words.
-    begins: bool,
-    texts: u32,
-    summaries: u32,
-    id: Option<String>,
-    is_sealed: bool,
-    /// The keys that it came under.
-    keys: Vec<&'static str>,
 }
 
 impl ChoiceState {
@@ -310,10 +290,8 @@ impl ChoiceState {
                 // Two keys with the same words are one.
                 if text.is_none() {
                     text = Some((key, more));
-                } else if let Some(thought) = &mut self.thought
-                    && !thought.keys.contains(&key)
-                {
-                    thought.keys.push(key);
+                } else if let Some(thought) = &mut self.thought {
+                    thought.note_key(key);
                 }
             }
         }
@@ -420,18 +398,7 @@ impl ChoiceState {
     }
 
     fn end_thought(&mut self, out: &mut Vec<Event>) {
-        if let Some(thought) = self.thought.take() {
-            let mut extra = Extra::default();
-            for key in thought.keys {
-                if reasoning::TEXT_KEYS.contains(&key) {
-                    extra.spell(ME, key, true);
-                }
-            }
-            if !thought.shapes.is_empty() {
-                extra.spell(ME, reasoning::DETAILS, thought.shapes);
-            }
-            out.push(Event::ItemEnd { slot: thought.slot, extra });
-        }
+        out.extend(self.thought.take().map(OpenReasoning::end));
     }
 
     fn end_said(&mut self, out: &mut Vec<Event>) {
@@ -459,78 +426,6 @@ impl ChoiceState {
             extra.insert(ME, "message", Value::Object(self.message));
         }
         out.push(Event::Stop { choice: self.number, stop: ended, extra });
-    }
-}
-
-impl OpenReasoning {
-    fn new(slot: Slot) -> Self {
-        Self {
-            slot,
-            detail: None,
-            shapes: Vec::new(),
-            heard: String::new(),
-            repeats: false,
-            begins: true,
-            texts: 0,
-            summaries: 0,
-            id: None,
-            is_sealed: false,
-            keys: Vec::new(),
-        }
-    }
-
-    /// The entry says what was heard already, or a part of it, which then
-    /// stays with its shape.
-    fn note_repeat(&mut self, name: &str, words: String) {
-        if words == self.heard {
-            self.note_held(name);
-        } else if !words.is_empty()
-            && let Some(Value::Object(shape)) = self.shapes.last_mut()
-        {
-            shape.insert(name.to_owned(), words.into());
-        }
-    }
-
-    /// The entry's field is in the hub.
-    fn note_held(&mut self, name: &str) {
-        if let Some(Value::Object(shape)) = self.shapes.last_mut() {
-            shape.insert(name.to_owned(), Value::Bool(true));
-        }
-    }
-
-    /// Adds what an entry of `reasoning_details` says.
-    fn add(&mut self, more: Reasoning, out: &mut Vec<Event>) {
-        let slot = self.slot;
-        let mut more = more;
-        if self.repeats {
-            let (texts, summaries) =
-                (std::mem::take(&mut more.text), std::mem::take(&mut more.summary));
-            self.note_repeat("text", texts.concat());
-            self.note_repeat("summary", summaries.concat());
-        }
-        for words in more.text {
-            self.texts += u32::from(std::mem::take(&mut self.begins));
-            self.note_held("text");
-            let part = self.texts.saturating_sub(1);
-            out.push(Event::Delta { slot, part, delta: Delta::Reasoning(words) });
-        }
-        for words in more.summary {
-            self.summaries += u32::from(std::mem::take(&mut self.begins));
-            self.note_held("summary");
-            let part = self.summaries.saturating_sub(1);
-            out.push(Event::Delta { slot, part, delta: Delta::Summary(words) });
-        }
-        if let Some(seal) = more.seal {
-            self.is_sealed = true;
-            self.note_held(if seal.hides { "data" } else { "signature" });
-            out.push(Event::Delta { slot, part: 0, delta: Delta::Seal(seal) });
-        }
-    }
-
-    fn note_key(&mut self, key: &'static str) {
-        if !self.keys.contains(&key) {
-            self.keys.push(key);
-        }
     }
 }
 
