@@ -64,6 +64,9 @@ fn take_tools(
     if let Some(choice) = fields.take_some("tool_choice") {
         if choice == "any" {
             spelling.insert("tool_choice".into(), choice.clone());
+        } else if choice.is_object() && choice.get("type").is_none() {
+            // Hugging Face's client leaves the type out.
+            spelling.insert("tool_choice".into(), false.into());
         }
         request.tool_choice = Some(tool::decode_choice(choice));
     } else if let Some(choice) = fields.take_some("function_call") {

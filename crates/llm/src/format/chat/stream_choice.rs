@@ -279,6 +279,7 @@ impl ChoiceState {
 
     fn reasoning(&mut self, delta: &mut Map<String, Value>, out: &mut Vec<Event>) {
         let mut text = None;
+        let mut keys = Vec::new();
         for key in reasoning::TEXT_KEYS {
             if !delta.get(key).is_some_and(Value::is_string) {
                 continue;
@@ -287,27 +288,22 @@ impl ChoiceState {
             if let Some(Value::String(more)) = delta.shift_remove(key)
                 && !more.is_empty()
             {
-                // Two keys with the same words are one.
-                if text.is_none() {
-                    text = Some((key, more));
-                } else if let Some(thought) = &mut self.thought {
-                    thought.note_key(key);
-                }
+                // Servers that use two keys say the same under both.
+                keys.push(key);
+                text.get_or_insert(more);
             }
         }
         let details = match delta.shift_remove(reasoning::DETAILS) {
             Some(Value::Array(list)) => list,
             _ => Vec::new(),
         };
-        let has_words = details
-            .iter()
-            .any(|d| ["text", "summary"].iter().any(|k| d.get(*k).is_some_and(Value::is_string)));
-        if let Some((key, more)) = text {
-            if has_words {
+        let has_words =
+            details.iter().any(|d| ["text", "summary"].iter().any(|k| d.get(*k).is_some_and(says)));
+        if let (Some(more), Some(first)) = (text, keys.first()) {
+            let text = if has_words { Vec::new() } else { vec![more] };
+            self.think(Reasoning { text, ..Reasoning::default() }, first, out);
+            for key in keys {
                 self.thought(None, key, out).note_key(key);
-            } else {
-                let thought = Reasoning { text: vec![more], ..Reasoning::default() };
-                self.think(thought, key, out);
             }
         }
         for detail in details {
@@ -427,6 +423,10 @@ impl ChoiceState {
         }
         out.push(Event::Stop { choice: self.number, stop: ended, extra });
     }
+}
+
+fn says(value: &Value) -> bool {
+    value.as_str().is_some_and(|words| !words.is_empty())
 }
 
 /// An item joins the one before it: a choice is one message.

@@ -182,8 +182,9 @@ pub(super) fn decode_choice(value: Value) -> ToolChoice {
         let map = value.as_object()?;
         let inner = map.get(key)?.as_object()?;
         let name = inner.get("name")?.as_str()?;
-        (map.len() == 2 && inner.len() == 1 && map.get("type")?.as_str()? == key)
-            .then(|| ToolChoice::Tool(name.to_owned()))
+        let is_typed = map.get("type").is_none_or(|kind| kind == key);
+        let is_plain = map.keys().all(|k| k == "type" || k == key) && inner.len() == 1;
+        (is_typed && is_plain).then(|| ToolChoice::Tool(name.to_owned()))
     };
     let bare = || {
         let map = value.as_object()?;
@@ -220,7 +221,13 @@ pub(super) fn encode_choice(
                 |t| matches!(&t.body, ToolBody::Custom { name: custom, .. } if custom == name),
             );
             let kind = if is_custom { "custom" } else { "function" };
-            json!({"type": kind, kind: {"name": name}})
+            let is_untyped = request.extra.spelt(ME, "tool_choice") == Some(&Value::Bool(false));
+            let mut choice = Map::new();
+            if !is_untyped {
+                choice.insert("type".into(), kind.into());
+            }
+            choice.insert(kind.into(), json!({"name": name}));
+            choice.into()
         }
         ToolChoice::Native { dialect: ME, json } => json.clone(),
         ToolChoice::Native { .. } => {

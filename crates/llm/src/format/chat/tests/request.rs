@@ -52,6 +52,11 @@ fn the_way_of_saying_it_comes_back() {
         "tools": [{"type": "function", "function": {"name": "f"}}],
         "stream": true, "stream_options": {"include_usage": false},
     }));
+    let request = comes_back(&json!({
+        "model": "m", "messages": [], "tool_choice": {"function": {"name": "f"}},
+        "tools": [{"type": "function", "function": {"name": "f"}}],
+    }));
+    assert_eq!(request.tool_choice, Some(crate::model::ToolChoice::Tool("f".into())));
 }
 
 #[test]
