@@ -22,7 +22,7 @@ use crate::http::body::{BodyBudget, BodyLimits};
 use crate::http::drain::Drain;
 use crate::http::tls::Certificates;
 use crate::serve::{Error, Start};
-use crate::telemetry::logs::Logs;
+use crate::telemetry::Telemetry;
 
 /// The parts of a running server.
 pub struct App {
@@ -42,8 +42,8 @@ pub struct App {
     pub bodies: BodyBudget,
     /// Ends it all.
     pub drain: Drain,
-    /// The log, if this process has it.
-    pub logs: Option<Arc<Logs>>,
+    /// Logs and traces.
+    pub telemetry: Telemetry,
     /// Where it is reached.
     pub url: String,
     /// When it started, on the monotonic clock.
@@ -68,7 +68,7 @@ pub(crate) struct Place<'a> {
 pub(crate) async fn open(
     start: Start,
     config: Config,
-    logs: Option<Arc<Logs>>,
+    telemetry: Telemetry,
     place: Place<'_>,
 ) -> Result<Opened, Error> {
     let Place { data, workers, tls, url } = place;
@@ -111,7 +111,7 @@ pub(crate) async fn open(
         gateway: Arc::clone(&gateway),
         transport,
         tls,
-        logs: logs.clone(),
+        telemetry: telemetry.clone(),
     };
     let apply = Box::new(move |config: &Config, before: &Config| follow.apply(config, before));
     let watcher = Watcher::new(source, config.clone(), apply, Arc::clone(&env));
@@ -126,7 +126,7 @@ pub(crate) async fn open(
         gateway,
         bodies,
         drain,
-        logs,
+        telemetry,
         url,
         started: started_at,
     };
@@ -142,7 +142,7 @@ struct Follow {
     gateway: Arc<Gateway>,
     transport: Arc<HttpTransport>,
     tls: Option<Arc<Certificates>>,
-    logs: Option<Arc<Logs>>,
+    telemetry: Telemetry,
 }
 
 impl Follow {
@@ -162,8 +162,8 @@ impl Follow {
         self.gateway.follow(resolved.plan);
         self.control.admission().set(settings(config).admission);
         set_tenants(&self.control, config, Some(before));
-        if let Some(logs) = &self.logs {
-            logs.set_level(config.telemetry.logs.level);
+        if let Some(logs) = &self.telemetry.logs {
+            logs.set(config.telemetry.logs);
         }
         Ok(())
     }

@@ -60,6 +60,9 @@ pub fn service<S: Surface>(
         async move {
             let id = request_id::of(request.headers(), &*app.env);
             let header = HeaderValue::from_str(&id);
+            if let Some(traces) = &app.telemetry.traces {
+                traces.remember(&id, request.headers());
+            }
             let mut answer =
                 route(app, surface, admin, request, From { peer, request_id: id }).await;
             if let Ok(header) = header {

@@ -19,7 +19,7 @@ use crate::http::connection::{Limits, serve_tcp};
 use crate::http::tls::{self, Certificates};
 use crate::http::workers::{Workers, cores};
 use crate::surface::Dialects;
-use crate::telemetry::logs::Logs;
+use crate::telemetry::Telemetry;
 use crate::{admin_key, data_folder};
 
 /// Why a server does not start.
@@ -81,11 +81,7 @@ pub struct Server {
 
 impl Server {
     /// Opens everything, in the order in which it may fail, and listens.
-    pub async fn start(
-        start: Start,
-        config: Config,
-        logs: Option<Arc<Logs>>,
-    ) -> Result<Self, Error> {
+    pub async fn start(start: Start, config: Config, telemetry: Telemetry) -> Result<Self, Error> {
         let data = config.server.data.clone().unwrap_or_else(data_folder::usual);
         data_folder::open(&data).map_err(|error| Error::Data(data.clone(), error))?;
         let listen = config.server.listen;
@@ -101,7 +97,7 @@ impl Server {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let place =
             Place { data: &data, workers, tls: tls.clone(), url: format!("{scheme}://{address}") };
-        let opened = app::open(start, config, logs, place).await?;
+        let opened = app::open(start, config, telemetry, place).await?;
         let app = opened.app;
         let usage = tokio::spawn(opened.writer.run());
 

@@ -7,7 +7,7 @@ use freehold_server::config::Config;
 use freehold_server::env::RealEnv;
 use freehold_server::out;
 use freehold_server::serve::{Server, Start};
-use freehold_server::telemetry::logs::Logs;
+use freehold_server::telemetry::Telemetry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ServerArgs;
@@ -36,24 +36,22 @@ impl Serve {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let (source, tls_dev) = self.server.source();
         let config = source.load()?;
-        let logs = Logs::start(config.telemetry.logs).map(Arc::new);
+        let telemetry = Telemetry::start(&config);
         let env = Arc::new(RealEnv::new());
         let start = Start { source, tls_dev, env, engine: engine(&config) };
-        let served = super::block_on(serve(start, config, logs.clone()))?;
-        if let Some(logs) = logs {
-            logs.flush(std::time::Duration::from_secs(1));
-        }
+        let served = super::block_on(serve(start, config, telemetry.clone()))?;
+        telemetry.stop();
         served
     }
 }
 
-async fn serve(start: Start, config: Config, logs: Option<Arc<Logs>>) -> anyhow::Result<()> {
+async fn serve(start: Start, config: Config, telemetry: Telemetry) -> anyhow::Result<()> {
     for warning in &config.warnings {
         tracing::warn!(warning, "configuration");
     }
     // Before anything is open: from here on a signal ends it in order.
     let mut signals = Signals::new()?;
-    let server = Server::start(start, config, logs).await?;
+    let server = Server::start(start, config, telemetry).await?;
     let app = Arc::clone(server.app());
     out::line(server.ready_line());
     let hurry = Arc::new(tokio::sync::Notify::new());

@@ -204,7 +204,7 @@ fn process(page: &mut MetricsText, app: &App) {
     page.begin("freehold_config_reloads_total", Kind::Counter, "Readings of the configuration.")
         .count(&[("result", "ok")], good)
         .count(&[("result", "error")], bad);
-    if let Some(logs) = &app.logs {
+    if let Some(logs) = &app.telemetry.logs {
         page.begin(
             "freehold_log_lines_dropped_total",
             Kind::Counter,

@@ -10,12 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::layer::{Context, Filter, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, Registry, fmt, reload};
 
+use super::{EXCHANGE, Traces};
 use crate::config::{LogFormat, LogLevel, LogOptions};
 
 /// Lines that may wait for standard error.
@@ -23,18 +25,19 @@ const WAITING_MAX: usize = 8192;
 
 /// The running log.
 pub struct Logs {
-    level: reload::Handle<LevelFilter, Registry>,
+    filter: reload::Handle<LogFilter, Registry>,
     queue: Queue,
     /// Taken by the first flush.
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Logs {
-    /// Takes over the process's events. `None` if someone has already.
-    pub fn start(options: LogOptions) -> Option<Self> {
+    /// Takes over the process's events, for `traces` as well. `None` if someone
+    /// has already.
+    pub fn start(options: LogOptions, traces: Option<&Arc<Traces>>) -> Option<Self> {
         let (sender, lines) = sync_channel(WAITING_MAX);
         let queue = Queue { sender, dropped: Arc::default() };
-        let (filter, level) = reload::Layer::new(filter(options.level));
+        let (filter, handle) = reload::Layer::new(LogFilter::new(options));
         let usual = if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
         let layer = match options.format.unwrap_or(usual) {
             LogFormat::Json => fmt::layer()
@@ -46,16 +49,20 @@ impl Logs {
                 .boxed(),
             LogFormat::Text => fmt::layer().with_ansi(false).with_writer(queue.clone()).boxed(),
         };
-        tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().ok()?;
+        tracing_subscriber::registry()
+            .with(layer.with_filter(filter))
+            .with(traces.map(Traces::layer))
+            .try_init()
+            .ok()?;
         let spawned =
             std::thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(&lines));
-        Some(Self { level, queue, thread: Mutex::new(spawned.ok()) })
+        Some(Self { filter: handle, queue, thread: Mutex::new(spawned.ok()) })
     }
 
     /// Changes how much is logged.
-    pub fn set_level(&self, level: LogLevel) {
-        if let Err(error) = self.level.reload(filter(level)) {
-            tracing::warn!(%error, "the log level stays");
+    pub fn set(&self, options: LogOptions) {
+        if let Err(error) = self.filter.reload(LogFilter::new(options)) {
+            tracing::warn!(%error, "the log stays as it is");
         }
     }
 
@@ -82,13 +89,32 @@ impl Logs {
     }
 }
 
-fn filter(level: LogLevel) -> LevelFilter {
-    match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
+/// What is logged.
+struct LogFilter {
+    level: LevelFilter,
+    exchanges: bool,
+}
+
+impl LogFilter {
+    fn new(options: LogOptions) -> Self {
+        let level = match options.level {
+            LogLevel::Error => LevelFilter::ERROR,
+            LogLevel::Warn => LevelFilter::WARN,
+            LogLevel::Info => LevelFilter::INFO,
+            LogLevel::Debug => LevelFilter::DEBUG,
+            LogLevel::Trace => LevelFilter::TRACE,
+        };
+        Self { level, exchanges: options.exchanges }
+    }
+}
+
+impl<S> Filter<S> for LogFilter {
+    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        *metadata.level() <= self.level && (self.exchanges || metadata.target() != EXCHANGE)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.level)
     }
 }
 

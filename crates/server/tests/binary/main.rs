@@ -1,5 +1,11 @@
 //! The real binary, as a person or a service manager runs it.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "it is a test through and through, its functions without the attribute too"
+)]
+
 mod config;
 mod keys;
 mod lifecycle;
