@@ -55,7 +55,7 @@ fn function_body(value: Value, path: &str, extra: &mut Extra) -> Result<ToolBody
     let body = ToolBody::Function {
         name: inner.required_string("name")?,
         description: inner.string("description")?,
-        schema: inner.take_some("parameters"),
+        schema: inner.object("parameters")?.map(Value::Object),
         strict: inner.boolean("strict")?,
     };
     let rest = inner.rest();
@@ -182,8 +182,11 @@ pub(super) fn decode_choice(value: Value) -> ToolChoice {
         let map = value.as_object()?;
         let inner = map.get(key)?.as_object()?;
         let name = inner.get("name")?.as_str()?;
-        (map.len() == 2 && inner.len() == 1 && map.get("type")?.as_str()? == key)
-            .then(|| ToolChoice::Tool(name.to_owned()))
+        let typed = match map.get("type") {
+            Some(word) => map.len() == 2 && word == key,
+            None => map.len() == 1,
+        };
+        (typed && inner.len() == 1).then(|| ToolChoice::Tool(name.to_owned()))
     };
     let bare = || {
         let map = value.as_object()?;
