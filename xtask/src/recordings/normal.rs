@@ -78,6 +78,12 @@ pub(crate) fn streamed(dialect: Dialect, wanted: &mut Value, got: &mut Value) {
 /// Reasoning has three places in a message; a stream is written with one.
 fn one_reasoning(message: &mut Value) {
     let Some(message) = message.as_object_mut() else { return };
+    // What is only in details is repeated as text.
+    if let Some(Value::Array(details)) = message.get("reasoning_details") {
+        let text = |d: &Value| d["text"].as_str().unwrap_or_default().to_owned();
+        let all: String = details.iter().map(text).collect();
+        message.entry("reasoning_content").or_insert(json!(all));
+    }
     if let Some(reasoning) = message.shift_remove("reasoning") {
         message.entry("reasoning_content").or_insert(reasoning);
     }
@@ -169,6 +175,11 @@ fn chat_object(object: &mut Map<String, Value>) {
                 one.shift_remove("index");
             }
         }
+    }
+    if let Some(Value::Object(choice)) = object.get_mut("tool_choice")
+        && choice.contains_key("function")
+    {
+        choice.entry("type").or_insert(json!("function"));
     }
     if object.get("name").is_some() {
         drop_empty(object, &["arguments"]);

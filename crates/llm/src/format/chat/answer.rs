@@ -154,6 +154,7 @@ fn encode_choice(n: u32, choice: &Choice, is_ours: bool, context: &AnswerContext
     let probabilities: Vec<Logprob> = choice.items.iter().flat_map(logprobs_of).cloned().collect();
     let refused = stop::refused(&choice.items);
     let finish = choice.stop.as_ref().map(|s| stop::encode(s, refused, legacy_call));
+    let finish = finish.filter(|word| !word.is_empty());
     let mut object = Map::new();
     object.insert("index".into(), n.into());
     object.insert("message".into(), message.into());

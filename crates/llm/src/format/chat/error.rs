@@ -61,6 +61,7 @@ pub(super) fn find(status: Option<u16>, mut value: Value) -> Option<ApiError> {
         status,
         message: text("message")
             .or_else(|| text("detail"))
+            .filter(|words| !words.is_empty())
             .unwrap_or_else(|| format!("the provider answered with status {status}")),
         param: text("param"),
         native_type: native_type.map(|word| (ME, word)),

@@ -107,8 +107,11 @@ impl Conversation {
             }
             items.push(item);
         }
-        // Some servers fill the deprecated field with an empty object.
-        let legacy = fields.object("function_call")?.filter(|call| !call.is_empty());
+        // Some servers fill the deprecated field with nothing.
+        let named = |call: &Map<String, Value>| {
+            call.get("name").is_some_and(|name| name.as_str() != Some(""))
+        };
+        let legacy = fields.object("function_call")?.filter(named);
         if let Some(call) = legacy {
             let mut inner = Fields::new(call.into(), fields.at("function_call"))?;
             let name = inner.required_string("name")?;

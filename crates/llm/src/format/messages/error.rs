@@ -57,6 +57,7 @@ pub(super) fn of_value(status: u16, value: Value) -> ApiError {
     };
     let code = error.get("details").and_then(|d| d.get("error_code")).and_then(Value::as_str);
     let message = text("message").or_else(|| error.as_str().map(str::to_owned));
+    let message = message.filter(|words| !words.is_empty());
     ApiError {
         kind,
         status,

@@ -172,7 +172,7 @@ fn output(
 fn schema(format: &Value) -> Option<OutputFormat> {
     let object = format.as_object()?;
     let schema = object.get("schema")?;
-    if object.len() != 2 || object.get("type")? != "json_schema" {
+    if object.len() != 2 || object.get("type")? != "json_schema" || !schema.is_object() {
         return None;
     }
     Some(OutputFormat::JsonSchema {

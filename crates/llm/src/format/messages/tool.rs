@@ -28,7 +28,7 @@ pub(super) fn decode(value: Value, path: &str) -> Result<Tool, DecodeError> {
     let body = ToolBody::Function {
         name: fields.required_string("name")?,
         description: fields.string("description")?,
-        schema: fields.take_some("input_schema"),
+        schema: fields.object("input_schema")?.map(Value::Object),
         strict: fields.boolean("strict")?,
     };
     let cache = cache::take(&mut fields);
