@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use freehold_llm::Dialect;
 
-use crate::samples::{
-    DIALECTS, ends_in_error, pool, request, stream, text_of_stream, until_hello,
-};
+use crate::samples::{DIALECTS, ends_in_error, pool, request, stream, text_of_stream, until_hello};
 use crate::script::{Act, Piece};
 use crate::world::World;
 
@@ -105,8 +103,7 @@ async fn an_error_event_is_sent_once() {
                  \"overloaded_error\",\"message\":\"overloaded\"}}\n\n";
     let act = begun(Dialect::Messages).then(Piece::Data(event.into())).then(Piece::Broken);
     world.script("messages", act);
-    let heard =
-        world.ask(Dialect::Messages, request(Dialect::Messages, "messages/m", true)).await;
+    let heard = world.ask(Dialect::Messages, request(Dialect::Messages, "messages/m", true)).await;
     assert_eq!(heard.text().matches("event: error").count(), 1, "{}", heard.text());
 }
 

@@ -169,16 +169,12 @@ async fn a_stream_that_breaks_before_its_first_byte_is_replaced() {
 async fn an_error_at_the_start_of_each_dialects_stream_is_replaced() {
     let event = |dialect| match dialect {
         Dialect::Chat => error_event().to_owned(),
-        Dialect::Responses => {
-            "event: error\ndata: {\"type\":\"error\",\"code\":\"server_error\",\
+        Dialect::Responses => "event: error\ndata: {\"type\":\"error\",\"code\":\"server_error\",\
              \"message\":\"overloaded\",\"param\":null,\"sequence_number\":0}\n\n"
-                .to_owned()
-        }
-        Dialect::Messages => {
-            "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\
+            .to_owned(),
+        Dialect::Messages => "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\
              \"overloaded_error\",\"message\":\"overloaded\"}}\n\n"
-                .to_owned()
-        }
+            .to_owned(),
     };
     for to in DIALECTS {
         let route = format!(
@@ -260,6 +256,14 @@ async fn the_same_deployment_is_tried_again_within_the_rule() {
 }
 
 #[tokio::test]
+async fn a_429_that_asks_for_no_time_is_tried_again() {
+    let world = World::new("[routes.r]\nto = \"chat/a\"").await;
+    world.script("chat", error(429));
+    world.script("chat", Act::json(200, answer(Dialect::Chat)));
+    assert_eq!(asked(&world, false).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_sick_next_deployment_does_not_keep_from_a_retry() {
     let world = World::new(&format!("{TWO}\n[gateway.breaker]\nfailures = 1")).await;
     // The second one's breaker opens.
@@ -280,6 +284,10 @@ async fn retries_are_a_bounded_share_of_requests() {
     )
     .await;
     for _ in 0..40 {
+        for _ in 0..2 {
+            world.script("chat", error(429).header("retry-after-ms", "1"));
+        }
+        world.script("chat", Act::json(200, answer(Dialect::Chat)));
         asked(&world, false).await;
     }
     // Ten in hand, and a tenth of forty.
@@ -346,9 +354,10 @@ async fn only_the_listed_faults_move_a_request_on() {
 
 #[tokio::test]
 async fn requests_that_begin_alike_stay_at_one_deployment() {
-    let world =
-        World::new(&format!("[routes.r]\nstrategy = \"weighted\"\naffinity = \"prompt-cache\"\n{TWO}"))
-            .await;
+    let world = World::new(&format!(
+        "[routes.r]\nstrategy = \"weighted\"\naffinity = \"prompt-cache\"\n{TWO}"
+    ))
+    .await;
     for user in 0..8 {
         for _ in 0..4 {
             let good = || Act::json(200, answer(Dialect::Chat));

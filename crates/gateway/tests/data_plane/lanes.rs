@@ -52,7 +52,10 @@ async fn answers_go_back_as_they_came() {
         let heard = world.ask(dialect, request(dialect, &model, false)).await;
         assert_eq!(heard.text(), odd);
         assert_eq!(heard.header("content-type"), Some("application/json"));
-        assert_eq!(heard.header("x-freehold-deployment"), Some(format!("{}/*", pool(dialect)).as_str()));
+        assert_eq!(
+            heard.header("x-freehold-deployment"),
+            Some(format!("{}/*", pool(dialect)).as_str())
+        );
 
         let mut body = request(dialect, &model, true);
         if dialect == Dialect::Chat {
@@ -78,8 +81,10 @@ async fn streams_split_at_every_byte_go_back_whole() {
         let bytes = stream(dialect).concat();
         let pieces: Vec<&str> = bytes.split_inclusive(|_: char| true).collect();
         world.script(pool(dialect), Act::sse(&pieces));
-        let heard = world.ask(dialect, request(dialect, &format!("{}/m", pool(dialect)), true)).await;
-        let usage = |event: &String| !(dialect == Dialect::Chat && event.contains("\"choices\":[]"));
+        let heard =
+            world.ask(dialect, request(dialect, &format!("{}/m", pool(dialect)), true)).await;
+        let usage =
+            |event: &String| !(dialect == Dialect::Chat && event.contains("\"choices\":[]"));
         let kept: String = stream(dialect).into_iter().filter(usage).collect();
         assert_eq!(heard.text(), kept);
         let book = world.book().await;
@@ -151,7 +156,8 @@ async fn an_upstream_that_answers_a_stream_whole_is_streamed_on() {
     for dialect in DIALECTS {
         let world = World::new("").await;
         world.script(pool(dialect), Act::json(200, answer(dialect)));
-        let heard = world.ask(dialect, request(dialect, &format!("{}/m", pool(dialect)), true)).await;
+        let heard =
+            world.ask(dialect, request(dialect, &format!("{}/m", pool(dialect)), true)).await;
         assert_eq!(crate::samples::text_of_stream(dialect, heard.text()), "Hello there");
         let kind = heard.header("content-type").unwrap();
         assert!(kind.starts_with("text/event-stream"));

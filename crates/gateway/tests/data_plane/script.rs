@@ -113,7 +113,11 @@ pub(crate) enum Act {
     Hang,
     /// The head comes after this time.
     After(Duration, Box<Act>),
-    Answer { status: u16, headers: Vec<(&'static str, String)>, body: Vec<Piece> },
+    Answer {
+        status: u16,
+        headers: Vec<(&'static str, String)>,
+        body: Vec<Piece>,
+    },
 }
 
 impl Act {

@@ -115,8 +115,7 @@ impl World {
             Options { providers: file.providers, routes: file.routes, gateway: file.gateway };
         let key = (SecretRef::Env("KEY".to_owned()), Secret::new(UPSTREAM_KEY));
         let secrets = Secrets::new([key].into());
-        let resolved =
-            resolve(&options, &secrets, &Sheet::embedded(), "0.0.0", None).unwrap();
+        let resolved = resolve(&options, &secrets, &Sheet::embedded(), "0.0.0", None).unwrap();
         let clock = Clock::new();
         let wire = Wire::new(clock.clone());
         let folder = tempfile::tempdir().unwrap();
