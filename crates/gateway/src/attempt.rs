@@ -26,6 +26,9 @@ const ANSWER_LIMIT: usize = 64 << 20;
 /// The largest error body that is read.
 const ERROR_LIMIT: usize = 256 << 10;
 
+/// The most of a stream that is held until its first event is whole.
+const FIRST_LIMIT: usize = 4 << 10;
+
 /// What a deployment answered, with its first byte in hand.
 pub(crate) struct Answered {
     pub(crate) headers: HeaderMap,
@@ -103,7 +106,8 @@ impl Failed {
         Self::garbage(error)
     }
 
-    fn garbage(what: impl std::fmt::Display) -> Self {
+    /// An answer that cannot be read.
+    pub(crate) fn garbage(what: impl std::fmt::Display) -> Self {
         Self::new(
             Fault::Garbage,
             ApiError::new(
@@ -134,7 +138,11 @@ impl Trying {
             None
         } else {
             let entered = deployment.cell.bears.enter(now, &deployment.name);
-            Some(entered.map_err(|refusal| Failed::full(&refusal))?)
+            Some(entered.map_err(|refusal| {
+                // A probe that it was chosen for is given back.
+                deployment.cell.health().abstained();
+                Failed::full(&refusal)
+            })?)
         };
         deployment.cell.in_flight.fetch_add(1, Ordering::Relaxed);
         deployment.cell.metrics.attempts.fetch_add(1, Ordering::Relaxed);
@@ -236,7 +244,7 @@ pub(crate) async fn attempt(
         .is_some_and(|v| v.trim_start().starts_with("text/event-stream"));
     let content = if asked.stream && is_sse {
         let cut_usage = matches!(out.lane, Lane::Bytes { cut_usage: true });
-        first_of(asked, dialect, cut_usage, response.body).await?
+        first_of(dialect, cut_usage, response.body).await?
     } else {
         let body = collect(response.body, ANSWER_LIMIT).await?;
         check_whole(dialect, status, &body)?;
@@ -245,43 +253,63 @@ pub(crate) async fn attempt(
     Ok(Answered { headers, content, losses: out.losses })
 }
 
-/// Waits for the first bytes of a stream, so that a provider that fails right
+/// Waits for the first event of a stream, so that a provider that fails right
 /// away can still be replaced by another.
-async fn first_of(
-    asked: &Asked<'_>,
-    dialect: Dialect,
-    cut_usage: bool,
-    mut rest: BoxBody,
-) -> Result<Content, Failed> {
-    loop {
-        match rest.frame().await {
+async fn first_of(dialect: Dialect, cut_usage: bool, mut rest: BoxBody) -> Result<Content, Failed> {
+    let mut first = Bytes::new();
+    while !holds_event(&first) && first.len() < FIRST_LIMIT {
+        let data = match rest.frame().await {
+            None if has_data(&first) => break,
             None => return Err(Failed::garbage("the stream ended before it began")),
             Some(Err(error)) => return Err(Failed::body(&error)),
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(first) if !first.is_empty() => {
-                    if let Some(error) = error_at_start(dialect, &first) {
-                        let fault = Fault::of_status(error.status, error.code.as_deref());
-                        let _ = asked;
-                        return Err(Failed {
-                            fault,
-                            error: Box::new(error),
-                            raw: None,
-                            wait: None,
-                        });
-                    }
-                    return Ok(Content::Stream { dialect, cut_usage, first, rest });
-                }
-                _ => {}
-            },
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+        };
+        // Most streams come by whole events, which are not copied.
+        first = if first.is_empty() { data } else { [first, data].concat().into() };
+    }
+    match error_at_start(dialect, &first) {
+        None => Ok(Content::Stream { dialect, cut_usage, first, rest }),
+        Some(error) => {
+            let fault = Fault::of_status(error.status, error.code.as_deref());
+            Err(Failed { fault, error: Box::new(error), raw: None, wait: None })
         }
     }
 }
 
+/// Whether a stream's first bytes hold a whole event; comments are none.
+fn holds_event(bytes: &[u8]) -> bool {
+    let mut in_event = false;
+    for line in lines(bytes) {
+        if line.is_empty() && in_event {
+            return true;
+        }
+        in_event |= line.starts_with(b"data");
+    }
+    false
+}
+
+fn has_data(bytes: &[u8]) -> bool {
+    memchr::memmem::find(bytes, b"data").is_some()
+}
+
+/// The whole lines of an event stream, without their ends.
+fn lines(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let end = memchr::memchr2(b'\n', b'\r', bytes)?;
+        let (line, rest) = bytes.split_at_checked(end)?;
+        bytes = rest.strip_prefix(b"\r\n").or_else(|| rest.get(1..))?;
+        Some(line)
+    })
+}
+
 /// The error, if a stream's first bytes are one whole error event.
 fn error_at_start(dialect: Dialect, first: &[u8]) -> Option<ApiError> {
-    memchr::memmem::find(first.get(..256.min(first.len()))?, b"\"error\"")?;
+    memchr::memmem::find(first.get(..FIRST_LIMIT.min(first.len()))?, b"\"error\"")?;
     let mut events = Vec::new();
-    match codec(dialect).stream_decoder().feed(first, &mut events) {
+    let mut decoder = codec(dialect).stream_decoder();
+    // The event may be the last one and lack its empty line.
+    let fed = decoder.feed(first, &mut events).and_then(|()| decoder.feed(b"\n\n", &mut events));
+    match fed {
         Err(DecodeError::Api(error)) => return Some(*error),
         Err(_) => return None,
         Ok(()) => {}

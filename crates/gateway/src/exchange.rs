@@ -9,7 +9,7 @@ use freehold_llm::model::{ApiError, Request, events_of};
 use freehold_llm::{AnswerContext, Dialect, IdSource, Losses, estimate, scan};
 use freehold_types::ErrorKind;
 use futures_util::future::{Either, select};
-use http::header::CONTENT_TYPE;
+use http::header::{CONNECTION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::attempt::{Answered, Content, Doors, Failed, Trying, attempt};
@@ -170,16 +170,22 @@ impl Gateway {
                 if fault == Fault::Client {
                     break 'deployments;
                 }
-                let more = next.is_some() && route.falls_back_on(fault);
-                if more {
+                let rest = order.get(place + 1..).unwrap_or_default();
+                let mut others = rest.iter().filter_map(|at| candidates.get(*at));
+                if route.falls_back_on(fault) && others.any(|other| self.is_well(other)) {
                     break;
                 }
-                if !fault.retries_same() || attempts_left == 0 || !route.may_retry() {
+                if !fault.retries_same() || attempts_left == 0 {
                     break 'deployments;
                 }
-                let Some(wait) = route.retry.wait(nth, wait, self.chance()) else {
+                let Some(rest) = self.rest_of(deployment) else { break 'deployments };
+                let wait = wait.unwrap_or_default().max(rest);
+                let Some(wait) = route.retry.wait(nth, Some(wait), self.chance()) else {
                     break 'deployments;
                 };
+                if !route.may_retry() {
+                    break 'deployments;
+                }
                 nth += 1;
                 self.env.sleep(wait).await;
             }
@@ -318,6 +324,15 @@ impl Gateway {
             }
             Content::Whole { dialect, body } if dialect == asked.dialect && !stream => {
                 let usage = scan::answer_usage(dialect, &body);
+                // Usage is read from the whole body; only where there is none
+                // the body may yet be cut off.
+                if usage.is_none()
+                    && let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&body)
+                {
+                    let failed = Failed::garbage(error);
+                    trying.failed(self.env.monotonic(), failed.fault, None);
+                    return Err((failed, book));
+                }
                 book.whole(usage, &body);
                 book.answers(&trying);
                 finish(book).await;
@@ -436,6 +451,25 @@ impl Gateway {
             return Reply { status, headers, body: ReplyBody::Full(body) };
         }
         refuse::reply(asked.dialect, &error, request_id)
+    }
+
+    /// Whether a deployment could be tried.
+    fn is_well(&self, deployment: &Deployment) -> bool {
+        let now = self.env.monotonic();
+        !deployment.provider.cell.credential_is_down(now)
+            && !matches!(deployment.cell.health().peek(now), Verdict::No(_))
+    }
+
+    /// How long a deployment is to be left alone before it is tried again;
+    /// `None` if its breaker is open, which is not waited for.
+    fn rest_of(&self, deployment: &Deployment) -> Option<std::time::Duration> {
+        let now = self.env.monotonic();
+        let health = deployment.cell.health();
+        match health.peek(now) {
+            _ if health.is_open(now) => None,
+            Verdict::No(rest) => Some(rest),
+            Verdict::Yes | Verdict::Probe => Some(std::time::Duration::ZERO),
+        }
     }
 
     /// Whether a deployment may be tried; takes its probe, if it is up for one.
@@ -592,26 +626,31 @@ pub(crate) fn unknown_model(plan: &Plan, model: &str) -> Box<ApiError> {
 /// Copies an upstream's headers less those of the hop, of its own session,
 /// and those that we write ourselves.
 pub(crate) fn copy_headers(from: &HeaderMap, to: &mut HeaderMap) {
+    // RFC 9110, section 7.6.1: what Connection names is the hop's as well.
+    let hop = from.get_all(CONNECTION).iter().filter_map(|v| v.to_str().ok());
+    let hop: Vec<&str> = hop.flat_map(|v| v.split(',')).map(str::trim).collect();
     for (name, value) in from {
-        let dropped = matches!(
-            name.as_str(),
-            "connection"
-                | "keep-alive"
-                | "proxy-authenticate"
-                | "proxy-connection"
-                | "te"
-                | "trailer"
-                | "transfer-encoding"
-                | "upgrade"
-                | "content-length"
-                | "date"
-                | "server"
-                | "set-cookie"
-                | "strict-transport-security"
-                | "alt-svc"
-                | "x-request-id"
-                | "request-id"
-        );
+        let nominated = hop.iter().any(|h| h.eq_ignore_ascii_case(name.as_str()));
+        let dropped = nominated
+            || matches!(
+                name.as_str(),
+                "connection"
+                    | "keep-alive"
+                    | "proxy-authenticate"
+                    | "proxy-connection"
+                    | "te"
+                    | "trailer"
+                    | "transfer-encoding"
+                    | "upgrade"
+                    | "content-length"
+                    | "date"
+                    | "server"
+                    | "set-cookie"
+                    | "strict-transport-security"
+                    | "alt-svc"
+                    | "x-request-id"
+                    | "request-id"
+            );
         if !dropped {
             to.append(name.clone(), value.clone());
         }

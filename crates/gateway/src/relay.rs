@@ -152,6 +152,8 @@ impl Relay {
         let mut book = self.book.take()?;
         let mut out = std::mem::take(&mut self.out);
         match &mut self.source {
+            // The provider's own error event has gone through already.
+            Source::Bytes { tap, .. } if tap.fault().is_some() => {}
             Source::Bytes { dialect, .. } => {
                 let dialect = *dialect;
                 let mut encoder = book.stream_encoder(dialect);
@@ -230,7 +232,10 @@ impl Relay {
         let failed = match &mut self.source {
             Source::Bytes { tap, .. } => {
                 let held = tap.finish();
-                rest = (!held.is_empty()).then(|| Bytes::from(held));
+                // An event that was cut off is of no use to the client.
+                if tap.is_complete() || tap.is_blind() || tap.fault().is_some() {
+                    rest = (!held.is_empty()).then(|| Bytes::from(held));
+                }
                 match tap.fault() {
                     // The provider's own error event went through as it was.
                     Some(fault) => {
@@ -339,6 +344,9 @@ impl Body for Relay {
                         },
                         Step::Event(event) => this.take_event(&event),
                         Step::End => this.end(),
+                        // The answer is there; how its connection ended is of
+                        // no interest.
+                        Step::Failed(_) if this.source.is_complete() => this.end(),
                         Step::Failed(failed) => this.fail(&failed),
                     }
                 }
@@ -374,6 +382,10 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
+        // Many clients hang up on the last event and do not wait for the end.
+        if self.first.is_none() && self.source.is_complete() {
+            self.complete();
+        }
         if let Some(mut book) = self.book.take() {
             let usage = self.source.usage(&book);
             book.usage(usage);
@@ -383,6 +395,15 @@ impl Drop for Relay {
 }
 
 impl Source {
+    /// Whether the dialect's last event has come.
+    fn is_complete(&self) -> bool {
+        match self {
+            Self::Bytes { tap, .. } => tap.is_complete() && tap.fault().is_none(),
+            Self::Cross { seen, .. } | Self::Engine { seen, .. } => seen.ended,
+            Self::Opaque { .. } => false,
+        }
+    }
+
     /// The usage as far as it is known: the provider's word, else an estimate
     /// from what was relayed.
     fn usage(&self, book: &Book) -> Usage {

@@ -160,12 +160,20 @@ impl<'a> Asked<'a> {
         deployment.quirks.iter().any(|quirk| match quirk {
             Quirk::MaxTokensKey => self.scan.max_completion_tokens.is_some(),
             Quirk::NoDeveloperRole => has(b"\"developer\""),
-            Quirk::StringContent => self.dialect == Dialect::Chat && has(b"\"content\":["),
+            Quirk::StringContent => self.dialect == Dialect::Chat && lists_content(&self.call.body),
             Quirk::NoJsonSchema => has(b"\"json_schema\""),
             Quirk::NoStreamOptions => self.scan.stream_options.is_some(),
             _ => false,
         })
     }
+}
+
+/// Whether a `content` in the body is a list, however it is spaced.
+fn lists_content(body: &[u8]) -> bool {
+    memmem::find_iter(body, b"\"content\"").any(|at| {
+        let rest = body.get(at + 9..).unwrap_or_default().trim_ascii_start();
+        rest.strip_prefix(b":").is_some_and(|r| r.trim_ascii_start().first() == Some(&b'['))
+    })
 }
 
 /// The request for one deployment.

@@ -76,7 +76,8 @@ struct Cursor {
 }
 
 impl UsageTap {
-    /// A tap for a stream that is relayed whole.
+    /// A tap for a stream that is relayed whole. An event is held back until
+    /// it is whole, so that one which is cut off never reaches the client.
     pub fn new(dialect: Dialect) -> Self {
         Self {
             dialect,
@@ -98,7 +99,7 @@ impl UsageTap {
     }
 
     /// A tap that also cuts chat's usage-only chunk out of the relay, for a
-    /// client that did not ask for it. Holds back an event until it is whole.
+    /// client that did not ask for it.
     pub fn cutting_usage(dialect: Dialect) -> Self {
         Self { cutting: dialect == Dialect::Chat, ..Self::new(dialect) }
     }
@@ -140,7 +141,7 @@ impl UsageTap {
             let (done, out) = self.events(bytes);
             let rest = bytes.get(done..).unwrap_or_default();
             self.held.extend_from_slice(rest);
-            let relayed = match (out, rest.is_empty() || !self.cutting) {
+            let relayed = match (out, rest.is_empty()) {
                 (None, true) => Relay::Pass,
                 (None, false) => Relay::Instead(bytes.get(..done).unwrap_or_default().to_vec()),
                 (Some(out), _) => Relay::Instead(out),
@@ -150,11 +151,8 @@ impl UsageTap {
         let mut buffer = std::mem::take(&mut self.held);
         buffer.extend_from_slice(bytes);
         let (done, out) = self.events(&buffer);
-        let relayed = match (out, self.cutting) {
-            (Some(out), _) => Relay::Instead(out),
-            (None, true) => Relay::Instead(buffer.get(..done).unwrap_or_default().to_vec()),
-            (None, false) => Relay::Pass,
-        };
+        let relayed = out.unwrap_or_else(|| buffer.get(..done).unwrap_or_default().to_vec());
+        let relayed = Relay::Instead(relayed);
         buffer.drain(..done);
         self.held = buffer;
         self.check_held(relayed)
@@ -168,7 +166,7 @@ impl UsageTap {
             return Vec::new();
         }
         let cut = self.event(&held);
-        if self.cutting && !cut { held } else { Vec::new() }
+        if self.cutting && cut { Vec::new() } else { held }
     }
 
     fn check_held(&mut self, relayed: Relay) -> Relay {
@@ -527,14 +525,20 @@ data: [DONE]\n\n";
     }
 
     #[test]
-    fn without_cutting_all_bytes_pass() {
+    fn without_cutting_all_bytes_pass_by_whole_events() {
         for at in 0..=CHAT.len() {
             let mut tap = UsageTap::new(Dialect::Chat);
-            assert_eq!(tap.feed(&CHAT[..at]), Relay::Pass);
-            assert_eq!(tap.feed(&CHAT[at..]), Relay::Pass);
-            assert!(tap.finish().is_empty());
+            let mut out = match tap.feed(&CHAT[..at]) {
+                Relay::Pass => CHAT[..at].to_vec(),
+                Relay::Instead(bytes) => bytes,
+            };
+            assert!(out.is_empty() || out.ends_with(b"\n\n"), "split at {at}");
+            out.extend(relay(&mut tap, &[&CHAT[at..]]));
+            assert_eq!(out, CHAT, "split at {at}");
             assert_eq!(tap.usage().map(|u| u.input), Some(3));
         }
+        let mut tap = UsageTap::new(Dialect::Chat);
+        assert_eq!(tap.feed(CHAT), Relay::Pass);
     }
 
     #[test]
