@@ -13,7 +13,8 @@ pub(super) fn encode(answer: &Answer, context: &AnswerContext<'_>) -> Vec<u8> {
     let frame = Frame::new(context);
     let mut ids = context.ids;
     let crossed;
-    let answer = if answer.origin == OURS {
+    // One without an id is an engine's, which has no ids of its own.
+    let answer = if answer.origin == OURS && !answer.id.is_empty() {
         answer
     } else {
         crossed = cross::answer(answer, &mut ids);
