@@ -29,7 +29,18 @@ pub(super) struct Encoder {
     usage: Option<Usage>,
     /// Chunk fields for the next chunk.
     pending: Map<String, Value>,
+    /// The last stop, held until the next event: the answer's end brings
+    /// chunk fields that have no later chunk.
+    stopped: Option<Stopped>,
     has_ended: bool,
+}
+
+#[derive(Debug)]
+struct Stopped {
+    choice: u32,
+    word: String,
+    delta: Value,
+    rest: Map<String, Value>,
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +79,7 @@ impl Encoder {
             items: BTreeMap::new(),
             usage: None,
             pending: Map::new(),
+            stopped: None,
             has_ended: false,
         }
     }
@@ -77,6 +89,9 @@ impl StreamEncoder for Encoder {
     fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
         if self.has_ended {
             return;
+        }
+        if !matches!(event, Event::Usage(_) | Event::End { .. } | Event::Ping) {
+            self.write_stop(out);
         }
         match event {
             Event::Start { id, created, extra, .. } => {
@@ -101,12 +116,11 @@ impl StreamEncoder for Encoder {
                 let state = self.choices.entry(*choice).or_default();
                 let legacy = self.is_legacy && state.calls == 1;
                 let word = stop::encode(stop, state.has_refusal, legacy).to_owned();
-                let mut losses = Losses::default();
                 let mut rest = Map::new();
-                extra.write(ME, &mut rest, "", &mut losses);
+                extra.write(ME, &mut rest, "", &mut Losses::default());
                 rest.shift_remove("logprobs");
-                let late = rest.shift_remove("message").unwrap_or_else(|| json!({}));
-                self.chunk(*choice, &late, None, Some(&word), &rest, out);
+                let delta = rest.shift_remove("message").unwrap_or_else(|| json!({}));
+                self.stopped = Some(Stopped { choice: *choice, word, delta, rest });
             }
             Event::Usage(usage) => self.usage = Some(usage.clone()),
             Event::End { service_tier, extra } => {
@@ -114,6 +128,7 @@ impl StreamEncoder for Encoder {
                 if let Some(tier) = service_tier {
                     self.pending.insert("service_tier".into(), tier.as_str().into());
                 }
+                self.write_stop(out);
                 self.end(out);
             }
             Event::Ping => out.extend_from_slice(b": ping\n\n"),
@@ -186,6 +201,12 @@ impl Encoder {
             out.extend_from_slice(b",\"usage\":null");
         }
         out.extend_from_slice(b"}\n\n");
+    }
+
+    fn write_stop(&mut self, out: &mut Vec<u8>) {
+        if let Some(Stopped { choice, word, delta, rest }) = self.stopped.take() {
+            self.chunk(choice, &delta, None, Some(&word), &rest, out);
+        }
     }
 
     fn say(&mut self, choice: u32, delta: &impl Serialize, out: &mut Vec<u8>) {

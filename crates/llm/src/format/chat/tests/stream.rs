@@ -116,6 +116,18 @@ fn the_role_comes_first_the_usage_only_if_asked_and_done_once() {
 }
 
 #[test]
+fn the_lane_is_told_though_no_usage_is() {
+    let mut chunks = deltas(&[json!({"content": "a"})], "stop");
+    for chunk in &mut chunks {
+        chunk["service_tier"] = "flex".into();
+    }
+    let events = events(&[sse(&chunks).as_bytes()]).unwrap();
+    let request = request_of(&json!({"model": "m", "messages": [], "stream": true}));
+    let again = super::events(&[encoded(&events, &request).as_bytes()]).unwrap();
+    assert_eq!(fold(&again).service_tier.as_deref(), Some("flex"));
+}
+
+#[test]
 fn azures_first_chunk_has_no_choices_and_a_chunk_may_have_no_delta() {
     let first =
         json!({"id": "", "model": "", "created": 0, "choices": [], "prompt_filter_results": [1]});
