@@ -55,7 +55,7 @@ fn function_body(value: Value, path: &str, extra: &mut Extra) -> Result<ToolBody
     let body = ToolBody::Function {
         name: inner.required_string("name")?,
         description: inner.string("description")?,
-        schema: inner.take_some("parameters"),
+        schema: inner.object("parameters")?.map(Value::Object),
         strict: inner.boolean("strict")?,
     };
     let rest = inner.rest();
