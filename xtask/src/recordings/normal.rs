@@ -159,6 +159,10 @@ fn chat_object(object: &mut Map<String, Value>) {
             "completion_tokens_details",
         ],
     );
+    let nameless = |call: &Value| call.get("name").is_some_and(is_empty);
+    if object.get("function_call").is_some_and(nameless) {
+        object.shift_remove("function_call");
+    }
     for list in ["tools", "tool_calls"] {
         for one in object.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
             let unused = |o: &Value| o.as_object().is_some_and(|o| o.values().all(is_empty));
