@@ -59,6 +59,12 @@ pub(crate) fn streamed(dialect: Dialect, wanted: &mut Value, got: &mut Value) {
     for side in [wanted, got] {
         match dialect {
             Dialect::Chat => {
+                // The lane is told with the usage.
+                if side.get("usage").is_none_or(Value::is_null)
+                    && let Some(side) = side.as_object_mut()
+                {
+                    side.shift_remove("service_tier");
+                }
                 let choices = side.get_mut("choices").and_then(Value::as_array_mut);
                 for choice in choices.into_iter().flatten() {
                     one_reasoning(&mut choice["message"]);

@@ -7,17 +7,24 @@
 //! - A field that is null equals one that is absent; so do an empty list of
 //!   `tools`, `tool_calls`, `annotations` or `images`, an empty `refusal`,
 //!   `reasoning_content` or `reasoning`, and an empty object where a server
-//!   fills a deprecated field (`function_call`, `audio`).
+//!   fills a deprecated field (`function_call`, `audio`) or the other form of a
+//!   call (`custom`); in answers also an empty `finish_reason` and `content`,
+//!   a choice without `message`, and `logprobs` without any.
 //! - The order of an object's fields is not kept.
 //! - `object` is always `chat.completion` or `chat.completion.chunk`.
 //! - A tool's or call's `type` is written where it was missing.
 //! - A call or choice is numbered by its place: `index` of a complete answer's
 //!   choice is its place in the list.
-//! - `arguments` sent as an object become their JSON text; a call without id
-//!   gets one.
+//! - `arguments` sent as an object become their JSON text, absent ones are
+//!   empty; a call or answer without id gets one.
 //! - `prompt_tokens_details` and `completion_tokens_details` are left out
 //!   where they are empty.
 //! - `created` is a whole number.
+//! - In a stream, padding (`obfuscation`, `p`) is left out; what every chunk
+//!   repeats (`id`, `created`) is that of the first; a choice that ends
+//!   without `finish_reason` gets one; reasoning that came in parts of the
+//!   content, or only in details, is `reasoning_content`; `service_tier` is told
+//!   with the usage, so only a client that asks for usage hears of it.
 //!
 //! Where Chat has several ways to say one thing (`max_tokens` or
 //! `max_completion_tokens`, a string or a list of one text), the way taken is
