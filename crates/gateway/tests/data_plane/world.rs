@@ -18,7 +18,7 @@ use freehold_gateway::{Gateway, Parts, Relay, resolve};
 use freehold_llm::Dialect;
 use freehold_store::exchanges::{self, Closed, Exchange};
 use freehold_store::{Sqlite, SqliteOptions};
-use freehold_types::{KeyName, PageRequest, Secret, TenantId};
+use freehold_types::{KeyName, Money, PageRequest, Secret, TenantId};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
@@ -234,6 +234,11 @@ impl World {
         assert_eq!(self.control.close().await, 0);
         let rows = self.rows().await;
         rows.into_iter().rev().map(|row| row.closed.expect("it is closed")).collect()
+    }
+
+    /// What was reserved for the one exchange.
+    pub(crate) async fn reserved(&self) -> Money {
+        self.rows().await[0].opened.reserved
     }
 
     async fn rows(&self) -> Vec<Exchange> {
