@@ -43,7 +43,7 @@ pub(crate) enum Content {
     /// A stream in `dialect`, of which `first` has come.
     Stream { dialect: Dialect, cut_usage: bool, first: Bytes, rest: BoxBody },
     /// An engine's events, of which the first has come.
-    Events { first: Event, rest: EngineStream },
+    Events { first: Box<Event>, rest: EngineStream },
 }
 
 /// Why a deployment did not answer.
@@ -51,9 +51,16 @@ pub(crate) struct Failed {
     pub(crate) fault: Fault,
     pub(crate) error: Box<ApiError>,
     /// The upstream's own response, if it was in the caller's dialect.
-    pub(crate) raw: Option<(StatusCode, HeaderMap, Bytes)>,
+    pub(crate) raw: Option<Box<Raw>>,
     /// What the provider asked for.
     pub(crate) wait: Option<Duration>,
+}
+
+/// A response as it came.
+pub(crate) struct Raw {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Failed {
@@ -396,7 +403,7 @@ async fn refused(
     let raw = (dialect == asked.dialect
         && fault != Fault::Credential
         && body.trim_ascii().first() == Some(&b'{'))
-    .then_some((status, headers, body));
+    .then(|| Box::new(Raw { status, headers, body }));
     Failed { fault, error: Box::new(error), raw, wait }
 }
 
@@ -440,7 +447,7 @@ async fn on_engine(
         Event::Error(error) => Err(engine_failed(Box::new(error))),
         first => Ok(Answered {
             headers: HeaderMap::new(),
-            content: Content::Events { first, rest },
+            content: Content::Events { first: Box::new(first), rest },
             losses: Losses::default(),
         }),
     }

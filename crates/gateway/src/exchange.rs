@@ -12,7 +12,7 @@ use futures_util::future::{Either, select};
 use http::header::{CONNECTION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::attempt::{Answered, Content, Doors, Failed, Trying, attempt};
+use crate::attempt::{Answered, Content, Doors, Failed, Raw, Trying, attempt};
 use crate::book::{Book, Opening};
 use crate::call::{Call, Reply, ReplyBody};
 use crate::health::Verdict;
@@ -148,7 +148,7 @@ impl Gateway {
                 }
                 // The last resort is tried whatever its breaker says only if
                 // nothing was tried at all.
-                if !self.may_try(deployment) && !(last.is_none() && place + 1 == order.len()) {
+                if !(self.may_try(deployment) || last.is_none() && place + 1 == order.len()) {
                     break;
                 }
                 attempts_left -= 1;
@@ -157,7 +157,8 @@ impl Gateway {
                     Ok((trying, answered)) => match self.reply(asked, trying, answered, book).await
                     {
                         Ok(reply) => return Ok(reply),
-                        Err((failed, returned)) => {
+                        Err(back) => {
+                            let (failed, returned) = *back;
                             book = returned;
                             failed
                         }
@@ -190,7 +191,7 @@ impl Gateway {
                 self.env.sleep(wait).await;
             }
         }
-        Ok(self.failed(asked, last, book))
+        Ok(Self::failed(asked, last, book))
     }
 
     /// Calls one deployment and, if it is slow and the route hedges, the next
@@ -275,7 +276,7 @@ impl Gateway {
         mut trying: Trying,
         answered: Answered,
         mut book: Book,
-    ) -> Result<Reply, (Failed, Book)> {
+    ) -> Result<Reply, Box<(Failed, Book)>> {
         let deployment = Arc::clone(trying.deployment());
         let mut headers = HeaderMap::new();
         let bytes_lane = match &answered.content {
@@ -306,7 +307,7 @@ impl Gateway {
                 } else {
                     let encoder = match self.encoder(asked, &mut book) {
                         Ok(encoder) => encoder,
-                        Err(failed) => return Err((failed, book)),
+                        Err(failed) => return Err(Box::new((failed, book))),
                     };
                     book.hold(trying);
                     Relay::cross(book, dialect, encoder, first, rest)
@@ -316,7 +317,7 @@ impl Gateway {
             Content::Events { first, rest } if stream => {
                 let encoder = match self.encoder(asked, &mut book) {
                     Ok(encoder) => encoder,
-                    Err(failed) => return Err((failed, book)),
+                    Err(failed) => return Err(Box::new((failed, book))),
                 };
                 book.hold(trying);
                 let relay = Relay::engine(book, encoder, &first, rest);
@@ -331,7 +332,7 @@ impl Gateway {
                 {
                     let failed = Failed::garbage(error);
                     trying.failed(self.env.monotonic(), failed.fault, None);
-                    return Err((failed, book));
+                    return Err(Box::new((failed, book)));
                 }
                 book.whole(usage, &body);
                 book.answers(&trying);
@@ -345,7 +346,7 @@ impl Gateway {
                     Err(error) => {
                         let failed = Failed::unreadable(&error);
                         trying.failed(self.env.monotonic(), failed.fault, None);
-                        return Err((failed, book));
+                        return Err(Box::new((failed, book)));
                     }
                 };
                 book.whole(answer.usage.clone(), &body);
@@ -353,7 +354,7 @@ impl Gateway {
                 self.whole(asked, &answer, book, headers).await
             }
             Content::Events { first, rest } => {
-                match fold_engine(asked.dialect, first, rest).await {
+                match fold_engine(asked.dialect, *first, rest).await {
                     Ok(answer) => {
                         book.whole(answer.usage.clone(), &Bytes::new());
                         book.answers(&trying);
@@ -362,7 +363,7 @@ impl Gateway {
                     Err(error) => {
                         let failed = Failed { fault: Fault::Server, error, raw: None, wait: None };
                         trying.failed(self.env.monotonic(), failed.fault, None);
-                        Err((failed, book))
+                        Err(Box::new((failed, book)))
                     }
                 }
             }
@@ -376,10 +377,10 @@ impl Gateway {
         answer: &freehold_llm::model::Answer,
         book: Book,
         mut headers: HeaderMap,
-    ) -> Result<Reply, (Failed, Book)> {
+    ) -> Result<Reply, Box<(Failed, Book)>> {
         let request = match asked.request() {
             Ok(request) => request,
-            Err(error) => return Err((Failed::ours(error), book)),
+            Err(error) => return Err(Box::new((Failed::ours(error), book))),
         };
         let context = self.context(asked, &request);
         let body: Bytes = if asked.stream {
@@ -422,7 +423,7 @@ impl Gateway {
     }
 
     /// No deployment answered: the last failure is the client's to hear.
-    fn failed(&self, asked: &Asked<'_>, last: Option<Failed>, book: Book) -> Reply {
+    fn failed(asked: &Asked<'_>, last: Option<Failed>, book: Book) -> Reply {
         let request_id = &asked.call.request_id;
         let Some(failed) = last else {
             let mut error = ApiError::new(
@@ -443,9 +444,10 @@ impl Gateway {
             _ => Outcome::UpstreamError,
         };
         let error = refuse::upstream(&failed);
-        let status = failed.raw.as_ref().map_or(error.status, |(status, ..)| status.as_u16());
+        let status = failed.raw.as_ref().map_or(error.status, |raw| raw.status.as_u16());
         book.finish(status, outcome, Some(&error));
-        if let Some((status, upstream, body)) = failed.raw {
+        if let Some(raw) = failed.raw {
+            let Raw { status, headers: upstream, body } = *raw;
             let mut headers = HeaderMap::new();
             copy_headers(&upstream, &mut headers);
             return Reply { status, headers, body: ReplyBody::Full(body) };

@@ -43,7 +43,7 @@ pub struct Relay {
 enum Source {
     Bytes {
         dialect: Dialect,
-        tap: UsageTap,
+        tap: Box<UsageTap>,
         body: BoxBody,
     },
     Cross {
@@ -83,7 +83,7 @@ impl Relay {
         body: BoxBody,
     ) -> Self {
         let tap = if cut_usage { UsageTap::cutting_usage(dialect) } else { UsageTap::new(dialect) };
-        Self::new(book, Some(first), Source::Bytes { dialect, tap, body })
+        Self::new(book, Some(first), Source::Bytes { dialect, tap: Box::new(tap), body })
     }
 
     /// From one dialect into another.
@@ -196,7 +196,7 @@ impl Relay {
             Source::Engine { events, .. } => match events.as_mut().poll_next(cx) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(None) => Poll::Ready(Step::End),
-                Poll::Ready(Some(event)) => Poll::Ready(Step::Event(event)),
+                Poll::Ready(Some(event)) => Poll::Ready(Step::Event(Box::new(event))),
             },
         }
     }
@@ -293,11 +293,12 @@ impl Relay {
         if ping.timer.as_mut().poll(cx).is_pending() {
             return None;
         }
-        self.ping = Some(Ping { timer: book.sleep(PING_EVERY) });
+        let mut next = book.sleep(PING_EVERY);
         // Registers the new timer with this task.
-        if let Some(ping) = &mut self.ping {
-            let _: Poll<()> = ping.timer.as_mut().poll(cx);
+        if next.as_mut().poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
         }
+        self.ping = Some(Ping { timer: next });
         encoder.event(&Event::Ping, &mut self.out);
         self.flush()
     }
@@ -305,7 +306,7 @@ impl Relay {
 
 enum Step {
     Bytes(Bytes),
-    Event(Event),
+    Event(Box<Event>),
     End,
     Failed(Failed),
 }

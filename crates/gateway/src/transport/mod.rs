@@ -60,11 +60,14 @@ type PooledClient = Client<Connector, Full<Bytes>>;
 
 /// The HTTP client of the gateway.
 pub struct HttpTransport {
-    workers: Box<[Mutex<HashMap<Option<Arc<str>>, Entry>>]>,
+    workers: Box<[Mutex<Pools>]>,
     settings: arc_swap::ArcSwap<HashMap<Arc<str>, PoolSettings>>,
     guard: Arc<Guard>,
     tls: Arc<tls::Roots>,
 }
+
+/// The clients of one worker, by the pool's name.
+type Pools = HashMap<Option<Arc<str>>, Entry>;
 
 struct Entry {
     settings: PoolSettings,

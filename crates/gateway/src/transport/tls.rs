@@ -12,8 +12,11 @@ use rustls::{ClientConfig, RootCertStore};
 /// TLS settings, cached by the extra CA file and by whether HTTP/2 is offered.
 #[derive(Default)]
 pub(super) struct Roots {
-    cache: Mutex<HashMap<(Option<PathBuf>, Alpn), Arc<ClientConfig>>>,
+    cache: Mutex<HashMap<Key, Arc<ClientConfig>>>,
 }
+
+/// The extra CA file and what is offered.
+type Key = (Option<PathBuf>, Alpn);
 
 /// Which protocols are offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
