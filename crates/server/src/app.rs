@@ -21,6 +21,7 @@ use crate::config::{self, Config, Live, Otherwise};
 use crate::http::body::{BodyBudget, BodyLimits};
 use crate::http::drain::Drain;
 use crate::http::tls::Certificates;
+use crate::ops::Responses;
 use crate::serve::{Error, Start};
 use crate::telemetry::Telemetry;
 
@@ -42,6 +43,8 @@ pub struct App {
     pub bodies: BodyBudget,
     /// Ends it all.
     pub drain: Drain,
+    /// Answers, counted.
+    pub responses: Responses,
     /// Logs and traces.
     pub telemetry: Telemetry,
     /// Where it is reached.
@@ -126,6 +129,7 @@ pub(crate) async fn open(
         gateway,
         bodies,
         drain,
+        responses: Responses::default(),
         telemetry,
         url,
         started: started_at,

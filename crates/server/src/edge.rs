@@ -5,18 +5,18 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body as OwnBody;
-use axum::response::IntoResponse as _;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use tower_service::Service as _;
 
+use crate::admin::{self, Admin, Via};
 use crate::app::App;
 use crate::http::connection::{BoxError, Peer};
-use crate::{admin, ops, request_id};
+use crate::{ops, request_id};
 
 /// What answers in the clients' dialects. Cloned for each request.
 pub trait Surface: Clone + Send + Sync + 'static {
@@ -46,50 +46,90 @@ pub struct From {
 /// What the edge answers with.
 pub type Answer<S> = Response<Either<<S as Surface>::Body, OwnBody>>;
 
-/// The service for one connection.
-pub fn service<S: Surface>(
+/// One worker's edge; its connections share it.
+pub struct Edge<S> {
     app: Arc<App>,
     surface: S,
     admin: axum::Router,
-    peer: Peer,
-) -> impl Service<Request<Incoming>, Response = Answer<S>, Error = Infallible, Future: Send + 'static>
-+ Send
-+ 'static {
-    service_fn(move |request| {
-        let (app, surface, admin) = (Arc::clone(&app), surface.clone(), admin.clone());
-        async move {
-            let id = request_id::of(request.headers(), &*app.env);
-            let header = HeaderValue::from_str(&id);
-            if let Some(traces) = &app.telemetry.traces {
-                traces.remember(&id, request.headers());
-            }
-            let mut answer =
-                route(app, surface, admin, request, From { peer, request_id: id }).await;
-            if let Ok(header) = header {
-                answer.headers_mut().entry(request_id::HEADER).or_insert(header);
-            }
-            Ok(answer)
-        }
-    })
 }
 
-async fn route<S: Surface>(
-    app: Arc<App>,
-    surface: S,
-    mut admin: axum::Router,
-    request: Request<Incoming>,
-    from: From,
-) -> Answer<S> {
-    let path = request.uri().path();
-    if path.starts_with(admin::PREFIX) {
-        // The router is always ready and does not fail.
-        let request = request.map(OwnBody::new);
-        let answer = admin.call(request).await.unwrap_or_else(|never| match never {});
-        return answer.map(Either::Right);
+impl<S: Surface> Edge<S> {
+    /// The edge before `surface`.
+    pub fn new(app: &Arc<App>, surface: S) -> Arc<Self> {
+        let admin = admin::router(Admin::from(app), Via::Network);
+        Arc::new(Self { app: Arc::clone(app), surface, admin })
     }
-    if let Some(endpoint) = ops::Endpoint::of(path) {
-        let answer = ops::answer(&app, endpoint, &request).await.into_response();
-        return answer.map(Either::Right);
+
+    /// The service for one connection.
+    pub fn service(
+        self: Arc<Self>,
+        peer: Peer,
+    ) -> impl Service<
+        Request<Incoming>,
+        Response = Answer<S>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + Send
+    + 'static {
+        service_fn(move |request| {
+            let edge = Arc::clone(&self);
+            async move { Ok(edge.answer(request, peer).await) }
+        })
     }
-    surface.answer(request, from).await.map(Either::Left)
+
+    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Answer<S> {
+        let id = request_id::of(request.headers(), &*self.app.env);
+        if let Some(traces) = &self.app.telemetry.traces {
+            traces.remember(&id, request.headers());
+        }
+        let asked = Asked::of(&request);
+        let from = From { peer, request_id: Arc::clone(&id) };
+        let mut answer = self.route(request, from).await;
+        let status = answer.status();
+        self.app.responses.count(status);
+        if status.is_client_error() || status.is_server_error() {
+            asked.tell(&id, status);
+        }
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            answer.headers_mut().entry(request_id::HEADER).or_insert(id);
+        }
+        answer
+    }
+
+    async fn route(&self, request: Request<Incoming>, from: From) -> Answer<S> {
+        let path = request.uri().path();
+        if path.starts_with(admin::PREFIX) {
+            // The router is always ready and does not fail.
+            let answered = self.admin.clone().call(request.map(OwnBody::new)).await;
+            return answered.unwrap_or_else(|never| match never {}).map(Either::Right);
+        }
+        if let Some(endpoint) = ops::Endpoint::of(path) {
+            let answer = ops::answer(&self.app, endpoint, &request).await;
+            return answer.map(Either::Right);
+        }
+        self.surface.clone().answer(request, from).await.map(Either::Left)
+    }
+}
+
+/// What was asked, for the line about a request that was refused.
+struct Asked {
+    method: Method,
+    uri: Uri,
+}
+
+/// Characters of a path that are logged.
+const PATH_SHOWN_MAX: usize = 200;
+
+impl Asked {
+    fn of<B>(request: &Request<B>) -> Self {
+        // Both are shared with the request, not copied.
+        Self { method: request.method().clone(), uri: request.uri().clone() }
+    }
+
+    fn tell(&self, request_id: &str, status: StatusCode) {
+        // Without the query, in which some clients put keys.
+        let path: String = self.uri.path().chars().take(PATH_SHOWN_MAX).collect();
+        let (method, status) = (self.method.as_str(), status.as_u16());
+        tracing::info!(request_id, method, path, status, "answered with an error");
+    }
 }

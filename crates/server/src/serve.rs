@@ -10,17 +10,16 @@ use freehold_types::Env;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::JoinHandle;
 
-use crate::admin::{self, Admin, Via};
 use crate::app::{self, App, Place};
 use crate::config::{self, Config, Source};
-use crate::edge;
+use crate::edge::Edge;
 use crate::http::accept::accept;
 use crate::http::connection::{Limits, serve_tcp};
 use crate::http::tls::{self, Certificates};
 use crate::http::workers::{Workers, cores};
 use crate::surface::Dialects;
 use crate::telemetry::Telemetry;
-use crate::{admin_key, data_folder};
+use crate::{admin, admin_key, data_folder};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -182,13 +181,12 @@ fn serve_on(
             app.config.clone(),
             app.bodies.clone(),
         );
-        let admin = admin::router(Admin::from(&app), Via::Network);
-        let (app, tls) = (Arc::clone(&app), tls.clone());
+        let edge = Edge::new(&app, surface);
+        let (drain, tls) = (app.drain.clone(), tls.clone());
         move |stream: TcpStream, address: SocketAddr| {
-            let (app, surface, admin) = (Arc::clone(&app), surface.clone(), admin.clone());
-            let drain = app.drain.clone();
-            serve_tcp(stream, address, tls.clone(), limits, drain, move |peer| {
-                edge::service(app, surface, admin, peer)
+            let edge = Arc::clone(&edge);
+            serve_tcp(stream, address, tls.clone(), limits, drain.clone(), |peer| {
+                edge.service(peer)
             })
         }
     })

@@ -182,6 +182,11 @@ fn books(page: &mut MetricsText, app: &App) {
 }
 
 fn process(page: &mut MetricsText, app: &App) {
+    let mut responses =
+        page.begin("freehold_http_responses_total", Kind::Counter, "Answers, by their status.");
+    for (status, count) in app.responses.read() {
+        responses.count(&[("status", &status.to_string())], count);
+    }
     let config = app.watcher.state();
     page.begin("freehold_build_info", Kind::Gauge, "The version that runs.")
         .count(&[("version", env!("CARGO_PKG_VERSION"))], 1);

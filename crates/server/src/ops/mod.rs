@@ -3,6 +3,7 @@
 
 mod metrics;
 mod ready;
+mod responses;
 
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
@@ -12,6 +13,7 @@ use crate::app::App;
 use crate::metrics_text::MetricsText;
 
 pub use ready::{Readiness, readiness};
+pub use responses::Responses;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
