@@ -1,6 +1,7 @@
 //! Tasks of the house: `cargo xtask --help`.
 
 mod fuzz;
+mod losses;
 mod recordings;
 mod tidy;
 
@@ -25,6 +26,8 @@ enum Task {
     Recordings(recordings::Args),
     /// Put made-up inputs through the decoders.
     Fuzz(fuzz::Args),
+    /// Write `docs/losses.md` as the codecs have it.
+    Losses,
     /// Check sizes, names, arrows and words.
     Tidy,
     /// Copy a small representative part of a folder of recordings.
@@ -54,6 +57,7 @@ fn run(cli: &Cli) -> Result<bool> {
     match &cli.task {
         Task::Recordings(args) => recordings::run(args, out),
         Task::Fuzz(args) => fuzz::run(&root(), args, out),
+        Task::Losses => losses::write(&root()).map(|()| true),
         Task::Tidy => tidy::run(&root(), out),
         Task::TakeRecordings(args) => recordings::take::run(args, out).map(|()| true),
     }

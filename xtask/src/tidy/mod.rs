@@ -68,6 +68,10 @@ fn check(root: &Path) -> Result<(Vec<String>, Vec<String>)> {
     }
     let architecture = std::fs::read_to_string(root.join("ARCHITECTURE.md")).ok();
     arrows::check(&manifests(root, &paths)?, architecture.as_deref(), &mut errors);
+    if !crate::losses::is_current(root) {
+        errors
+            .push("docs/losses.md: not as the codecs have it; run `cargo xtask losses`".to_owned());
+    }
     Ok((errors, warnings))
 }
 

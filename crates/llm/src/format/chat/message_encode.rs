@@ -8,7 +8,8 @@ use super::part::Scope;
 use super::{ME, annotation, call_id, part, reasoning};
 use crate::codec::Quirk;
 use crate::model::{
-    Annotation, Item, ItemBody, Message, Part, PartBody, Role, ToolCall, ToolCallKind, ToolResult,
+    Annotation, Item, ItemBody, Message, Part, PartBody, Role, Source, ToolCall, ToolCallKind,
+    ToolResult,
 };
 
 /// All of a request's messages.
@@ -110,7 +111,11 @@ fn tool_result(
     let mut texts = Vec::new();
     let mut moved = Vec::new();
     for part in &result.output {
-        let is_text = matches!(part.body, PartBody::Text { .. } | PartBody::Refusal(_));
+        let is_text = match &part.body {
+            PartBody::Text { .. } | PartBody::Refusal(_) => true,
+            PartBody::File { source, .. } => matches!(source, Source::Text(_)),
+            _ => false,
+        };
         if is_text || scope.is_ours {
             texts.extend(part::encode(part, scope));
         } else if let PartBody::Native { dialect, .. } = &part.body
