@@ -230,7 +230,7 @@ pub(crate) async fn attempt(
     request: Option<&Arc<Request>>,
 ) -> Result<Answered, Failed> {
     if deployment.provider.local {
-        return on_engine(doors, asked, deployment, request).await;
+        return Box::pin(on_engine(doors, asked, deployment, request)).await;
     }
     let out =
         wire::outgoing(asked, deployment, request.map(AsRef::as_ref)).map_err(Failed::before)?;
@@ -243,7 +243,7 @@ pub(crate) async fn attempt(
     let (status, headers) = (response.status, response.headers);
     if !status.is_success() {
         let wait = retry_after(&headers, doors.env.now());
-        return Err(refused(asked, dialect, status, headers, response.body, wait).await);
+        return Err(Box::pin(refused(asked, dialect, status, headers, response.body, wait)).await);
     }
     let is_sse = headers
         .get(CONTENT_TYPE)

@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use crate::attempt::{Answered, Content, Doors, Failed, Raw, Trying, attempt};
 use crate::book::{Book, Opening};
 use crate::call::{Call, Reply, ReplyBody};
+use crate::fetch::needs_inline;
 use crate::health::Verdict;
 use crate::metrics::Outcome;
 use crate::options::{Affinity, Capability};
@@ -207,6 +208,19 @@ impl Gateway {
             let trying = book.attempt(deployment, &asked.model_at(deployment))?;
             return self.tried(asked, deployment, trying).await;
         };
+        // Seldom taken, and large: two attempts at once.
+        Box::pin(self.race(asked, deployment, next, after, book)).await
+    }
+
+    /// The two attempts of a hedge.
+    async fn race(
+        &self,
+        asked: &Asked<'_>,
+        deployment: &Arc<Deployment>,
+        next: &Arc<Deployment>,
+        after: std::time::Duration,
+        book: &mut Book,
+    ) -> Result<(Trying, Answered), Failed> {
         let trying = book.attempt(deployment, &asked.model_at(deployment))?;
         let first = Box::pin(self.tried(asked, deployment, trying));
         let first = match select(first, self.env.sleep(after)).await {
@@ -247,7 +261,11 @@ impl Gateway {
             engine: self.engine.as_deref(),
             env: self.env.as_ref(),
         };
-        let fetched = self.inline(asked, deployment).await?;
+        let fetched = if needs_inline(asked, deployment) {
+            Box::pin(self.inline(asked)).await?
+        } else {
+            None
+        };
         match attempt(doors, asked, deployment, fetched.as_ref()).await {
             Ok(answered) => {
                 trying.answered(self.env.monotonic());
@@ -354,7 +372,7 @@ impl Gateway {
                 self.whole(asked, &answer, book, headers).await
             }
             Content::Events { first, rest } => {
-                match fold_engine(asked.dialect, *first, rest).await {
+                match Box::pin(fold_engine(asked.dialect, *first, rest)).await {
                     Ok(answer) => {
                         book.whole(answer.usage.clone(), &Bytes::new());
                         book.answers(&trying);

@@ -24,20 +24,9 @@ use crate::wire::Asked;
 const MOST_URLS: usize = 20;
 
 impl Gateway {
-    /// The request with its URLs replaced by what is behind them, where the
-    /// deployment's dialect takes such content only inline. `None` if nothing
-    /// had to be fetched.
-    pub(crate) async fn inline(
-        &self,
-        asked: &Asked<'_>,
-        deployment: &Deployment,
-    ) -> Result<Option<Arc<Request>>, Failed> {
-        let to = deployment.speaks(asked.dialect);
-        // Chat takes documents inline or by id only; every dialect takes
-        // pictures by URL; engines in this process take neither.
-        if to != Dialect::Chat || to == asked.dialect || !asked.scan.has_media() {
-            return Ok(None);
-        }
+    /// The request with its URLs replaced by what is behind them; `None` if
+    /// nothing had to be fetched.
+    pub(crate) async fn inline(&self, asked: &Asked<'_>) -> Result<Option<Arc<Request>>, Failed> {
         let request = asked.request().map_err(Failed::ours)?;
         let mut request = (*request).clone();
         let mut fetched = 0;
@@ -60,6 +49,14 @@ impl Gateway {
         }
         Ok((fetched > 0).then(|| Arc::new(request)))
     }
+}
+
+/// Whether a deployment takes inline what a request may name by URL. Chat
+/// takes documents inline or by id only; every dialect takes pictures by
+/// URL; engines in this process take neither.
+pub(crate) fn needs_inline(asked: &Asked<'_>, deployment: &Deployment) -> bool {
+    let to = deployment.speaks(asked.dialect);
+    to == Dialect::Chat && to != asked.dialect && asked.scan.has_media()
 }
 
 fn refused(message: String) -> Box<ApiError> {

@@ -114,10 +114,10 @@ impl Gateway {
         let dialect = call.endpoint.dialect();
         let answered = match &call.endpoint {
             Endpoint::Model(dialect) => self.model(&call, *dialect).await,
-            Endpoint::CountTokens => self.count_tokens(&call).await,
-            Endpoint::Embeddings => self.embeddings(&call).await,
-            Endpoint::Completions => self.completions(&call).await,
-            Endpoint::Other { .. } => self.other(&call).await,
+            Endpoint::CountTokens => Box::pin(self.count_tokens(&call)).await,
+            Endpoint::Embeddings => Box::pin(self.embeddings(&call)).await,
+            Endpoint::Completions => Box::pin(self.completions(&call)).await,
+            Endpoint::Other { .. } => Box::pin(self.other(&call)).await,
         };
         match answered {
             Ok(reply) => reply,
