@@ -58,10 +58,10 @@ pub(crate) struct Book {
 
 impl Book {
     /// Opens the books of an admitted exchange.
-    pub(crate) fn open(opening: Opening, ticket: Ticket) -> Self {
+    pub(crate) fn open(opening: Opening, ticket: Ticket) -> Box<Self> {
         let began = opening.gateway.env.monotonic();
         opening.route.cell.metrics.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self {
+        Box::new(Self {
             opening,
             ticket: Some(ticket),
             began,
@@ -73,7 +73,7 @@ impl Book {
             lost: Money::ZERO,
             usage: None,
             request: None,
-        }
+        })
     }
 
     /// From here on the exchange may cost something. Resolves when its record
@@ -186,7 +186,7 @@ impl Book {
 
     /// Closes the books; gives what the end of the answer waits for.
     pub(crate) fn finish(
-        mut self,
+        mut self: Box<Self>,
         status: u16,
         outcome: Outcome,
         error: Option<&ApiError>,

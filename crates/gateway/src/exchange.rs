@@ -63,7 +63,7 @@ impl Gateway {
         &self,
         mut asked: Asked<'a>,
         candidates: &[Arc<Deployment>],
-    ) -> Result<(Asked<'a>, Book), Box<ApiError>> {
+    ) -> Result<(Asked<'a>, Box<Book>), Box<ApiError>> {
         let scan = &asked.scan;
         let text = (scan.body_bytes - scan.media_bytes) as u64;
         let input = estimate::upper_bound_tokens(text, scan.media_count as u64);
@@ -115,7 +115,7 @@ impl Gateway {
         principal: &Arc<Principal>,
         ask: &Ask<'_>,
         opening: Opening,
-    ) -> Result<Book, Box<ApiError>> {
+    ) -> Result<Box<Book>, Box<ApiError>> {
         let metrics = &opening.route.cell.metrics;
         match self.control.admission().admit(principal, ask) {
             Ok(ticket) => Ok(Book::open(opening, ticket)),
@@ -132,7 +132,7 @@ impl Gateway {
         &self,
         asked: &Asked<'_>,
         candidates: &[Arc<Deployment>],
-        mut book: Book,
+        mut book: Box<Book>,
     ) -> Result<Reply, Box<ApiError>> {
         book.begin().await?;
         let route = &asked.route;
@@ -293,8 +293,8 @@ impl Gateway {
         asked: &Asked<'_>,
         mut trying: Trying,
         answered: Answered,
-        mut book: Book,
-    ) -> Result<Reply, Box<(Failed, Book)>> {
+        mut book: Box<Book>,
+    ) -> Result<Reply, Box<(Failed, Box<Book>)>> {
         let deployment = Arc::clone(trying.deployment());
         let mut headers = HeaderMap::new();
         let bytes_lane = match &answered.content {
@@ -393,9 +393,9 @@ impl Gateway {
         &self,
         asked: &Asked<'_>,
         answer: &freehold_llm::model::Answer,
-        book: Book,
+        book: Box<Book>,
         mut headers: HeaderMap,
-    ) -> Result<Reply, Box<(Failed, Book)>> {
+    ) -> Result<Reply, Box<(Failed, Box<Book>)>> {
         let request = match asked.request() {
             Ok(request) => request,
             Err(error) => return Err(Box::new((Failed::ours(error), book))),
@@ -441,7 +441,7 @@ impl Gateway {
     }
 
     /// No deployment answered: the last failure is the client's to hear.
-    fn failed(asked: &Asked<'_>, last: Option<Failed>, book: Book) -> Reply {
+    fn failed(asked: &Asked<'_>, last: Option<Failed>, book: Box<Book>) -> Reply {
         let request_id = &asked.call.request_id;
         let Some(failed) = last else {
             let mut error = ApiError::new(
@@ -527,7 +527,7 @@ impl Gateway {
 /// Closes the books of a whole answer, which waits until they are durable
 /// where that is asked for. A record that cannot be kept is counted and logged
 /// by its writer; the answer is there and paid for, so it goes out.
-pub(crate) async fn finish(book: Book) {
+pub(crate) async fn finish(book: Box<Book>) {
     if let Some(flush) = book.finish(200, Outcome::Ok, None) {
         flush.done().await.ok();
     }

@@ -38,7 +38,7 @@ struct Opened {
     deployment: Arc<Deployment>,
     /// The model's name there.
     model: String,
-    book: Book,
+    book: Box<Book>,
 }
 
 impl Gateway {
@@ -271,7 +271,7 @@ impl Gateway {
         &self,
         call: &Call,
         request: WireRequest,
-        (mut book, mut trying): (Book, Trying),
+        (mut book, mut trying): (Box<Book>, Trying),
         stream: Option<bool>,
     ) -> Result<Reply, Box<ApiError>> {
         let response = match self.transport.send(request).await {

@@ -29,7 +29,7 @@ const PING_EVERY: Duration = Duration::from_secs(15);
 pub struct Relay {
     first: Option<Bytes>,
     source: Source,
-    book: Option<Book>,
+    book: Option<Box<Book>>,
     done: bool,
     out: Vec<u8>,
     ping: Option<Ping>,
@@ -76,7 +76,7 @@ impl fmt::Debug for Relay {
 impl Relay {
     /// The same dialect in and out.
     pub(crate) fn bytes(
-        book: Book,
+        book: Box<Book>,
         dialect: Dialect,
         cut_usage: bool,
         first: Bytes,
@@ -88,7 +88,7 @@ impl Relay {
 
     /// From one dialect into another.
     pub(crate) fn cross(
-        book: Book,
+        book: Box<Book>,
         from: Dialect,
         encoder: Box<dyn StreamEncoder>,
         first: Bytes,
@@ -101,7 +101,7 @@ impl Relay {
 
     /// From an engine.
     pub(crate) fn engine(
-        book: Book,
+        book: Box<Book>,
         mut encoder: Box<dyn StreamEncoder>,
         first: &Event,
         events: EngineStream,
@@ -116,11 +116,11 @@ impl Relay {
     }
 
     /// Bytes that are no model's answer.
-    pub(crate) fn opaque(book: Book, body: BoxBody) -> Self {
+    pub(crate) fn opaque(book: Box<Book>, body: BoxBody) -> Self {
         Self::new(book, None, Source::Opaque { body })
     }
 
-    fn new(book: Book, first: Option<Bytes>, source: Source) -> Self {
+    fn new(book: Box<Book>, first: Option<Bytes>, source: Source) -> Self {
         Self {
             first,
             source,
