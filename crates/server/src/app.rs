@@ -93,9 +93,8 @@ pub(crate) async fn open(
     let transport = Arc::new(HttpTransport::new(workers, guard(&config.gateway)));
     let Resolved { plan, pools, warnings } =
         resolve(&config.gateway, &config.secrets, &config.sheet, VERSION, None)?;
-    for warning in warnings {
-        tracing::warn!(warning, "configuration");
-    }
+    // The configuration has told of credentials that are missing already.
+    tracing::debug!(?warnings, "left out");
     transport.configure(pools);
     let gateway = Gateway::new(
         Parts {
@@ -158,9 +157,6 @@ impl Follow {
                 .map_err(|error| error.to_string())?;
         if let (Some(tls), Some(options)) = (&self.tls, &config.server.tls) {
             tls.reload(options).map_err(|error| error.to_string())?;
-        }
-        for warning in resolved.warnings {
-            tracing::warn!(warning, "configuration");
         }
         self.transport.configure(resolved.pools);
         self.gateway.follow(resolved.plan);

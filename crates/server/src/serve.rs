@@ -102,6 +102,10 @@ impl Server {
 
         let socket = admin::socket_path(&data);
         listen_for_admin(&app, &socket)?;
+        if tls.is_none() && !address.ip().is_loopback() {
+            tracing::warn!(%address, "it is reached without TLS: keys are sent in the clear");
+        }
+        drop(tokio::spawn(confirm_keys(Arc::clone(&app))));
         let watcher = Arc::clone(&app.watcher);
         drop(tokio::spawn(async move { watcher.run().await }));
         let workers = serve_on(workers, &app, tls, limits)
@@ -143,7 +147,10 @@ impl Server {
         if tokio::task::spawn_blocking(move || workers.stop()).await.is_err() {
             tracing::error!("the workers did not stop");
         }
-        app.control.close().await;
+        let unwritten = app.control.close().await;
+        if unwritten > 0 {
+            tracing::error!(records = unwritten, "usage was lost: the store was down to the end");
+        }
         if usage.await.is_err() {
             tracing::error!("the usage writer panicked");
         }
@@ -190,6 +197,26 @@ fn serve_on(
             })
         }
     })
+}
+
+/// How often the store is asked whether it is there.
+const CONFIRM: Duration = Duration::from_secs(10);
+
+/// Keeps the age of the keys in memory true, and tells when the store goes and
+/// comes back.
+async fn confirm_keys(app: Arc<App>) {
+    let mut down = false;
+    loop {
+        app.env.sleep(CONFIRM).await;
+        match app.control.confirm().await {
+            Ok(()) if down => tracing::info!("the store answers again"),
+            Err(error) if !down => {
+                tracing::error!(%error, "the store does not answer; serving from memory");
+            }
+            Ok(()) | Err(_) => continue,
+        }
+        down = !down;
+    }
 }
 
 /// The admin API for whoever may open the data folder.

@@ -59,11 +59,8 @@ pub async fn readiness(app: &App) -> Readiness {
 
 /// Why the store does not answer, if it does not.
 async fn store_problem(app: &App) -> Option<String> {
-    let page = freehold_types::PageRequest::new(None, 1);
-    let main = freehold_types::TenantId::main();
-    let read = freehold_store::groups::list(&*app.store, &main, &page);
-    match tokio::time::timeout(STORE_PATIENCE, read).await {
-        Ok(Ok(_)) => None,
+    match tokio::time::timeout(STORE_PATIENCE, app.control.confirm()).await {
+        Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error.to_string()),
         Err(_) => Some(format!("it did not answer within {STORE_PATIENCE:?}")),
     }
