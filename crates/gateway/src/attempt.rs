@@ -68,6 +68,13 @@ impl Failed {
         Self { fault, error: Box::new(error), raw: None, wait: None }
     }
 
+    /// The request cannot be put to this deployment.
+    fn unsent(error: Box<ApiError>) -> Self {
+        let unfit = matches!(error.code.as_deref(), Some("strict_loss" | "unsupported_feature"));
+        let fault = if unfit { Fault::Unfit } else { Fault::Client };
+        Self { fault, error, raw: None, wait: None }
+    }
+
     /// A fault of ours before anything was sent.
     fn before(error: Box<ApiError>) -> Self {
         Self { fault: Fault::Client, error, raw: None, wait: None }
@@ -131,6 +138,8 @@ impl Failed {
 /// deployment: the client went away, or a hedge won.
 pub(crate) struct Trying {
     deployment: Arc<Deployment>,
+    /// The model's name there.
+    model: Arc<str>,
     began: Duration,
     /// Its place among those who wait for an answer to begin; `None` once it
     /// has, and for engines, which have queues of their own.
@@ -140,7 +149,11 @@ pub(crate) struct Trying {
 
 impl Trying {
     /// Takes a place, unless as many wait as the deployment bears.
-    pub(crate) fn enter(deployment: &Arc<Deployment>, now: Duration) -> Result<Self, Failed> {
+    pub(crate) fn enter(
+        deployment: &Arc<Deployment>,
+        model: &str,
+        now: Duration,
+    ) -> Result<Self, Failed> {
         let waiting = if deployment.provider.local {
             None
         } else {
@@ -153,7 +166,13 @@ impl Trying {
         };
         deployment.cell.in_flight.fetch_add(1, Ordering::Relaxed);
         deployment.cell.metrics.attempts.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { deployment: Arc::clone(deployment), began: now, waiting, told: false })
+        let own = *deployment.model == *model;
+        let model = if own { Arc::clone(&deployment.model) } else { model.into() };
+        Ok(Self { deployment: Arc::clone(deployment), model, began: now, waiting, told: false })
+    }
+
+    pub(crate) fn model(&self) -> &Arc<str> {
+        &self.model
     }
 
     pub(crate) fn deployment(&self) -> &Arc<Deployment> {
@@ -233,7 +252,7 @@ pub(crate) async fn attempt(
         return Box::pin(on_engine(doors, asked, deployment, request)).await;
     }
     let out =
-        wire::outgoing(asked, deployment, request.map(AsRef::as_ref)).map_err(Failed::before)?;
+        wire::outgoing(asked, deployment, request.map(AsRef::as_ref)).map_err(Failed::unsent)?;
     let response =
         doors.transport.send(out.wire).await.map_err(|error| Failed::transport(&error))?;
     let dialect = match out.lane {
@@ -245,11 +264,7 @@ pub(crate) async fn attempt(
         let wait = retry_after(&headers, doors.env.now());
         return Err(Box::pin(refused(asked, dialect, status, headers, response.body, wait)).await);
     }
-    let is_sse = headers
-        .get(CONTENT_TYPE)
-        .and_then(|v| v.to_str().ok())
-        .is_some_and(|v| v.trim_start().starts_with("text/event-stream"));
-    let content = if asked.stream && is_sse {
+    let content = if asked.stream && is_event_stream(&headers) {
         let cut_usage = matches!(out.lane, Lane::Bytes { cut_usage: true });
         first_of(dialect, cut_usage, response.body).await?
     } else {
@@ -258,6 +273,13 @@ pub(crate) async fn attempt(
         Content::Whole { dialect, body }
     };
     Ok(Answered { headers, content, losses: out.losses })
+}
+
+/// Whether headers announce a stream of events.
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(|v| v.as_bytes().trim_ascii_start());
+    kind.and_then(|kind| kind.get(..17))
+        .is_some_and(|k| k.eq_ignore_ascii_case(b"text/event-stream"))
 }
 
 /// Waits for the first event of a stream, so that a provider that fails right
@@ -352,7 +374,11 @@ pub(crate) async fn collect(mut body: BoxBody, limit: usize) -> Result<Bytes, Fa
 
 /// A whole answer must be a JSON object, and not an error under a status that
 /// says success.
-fn check_whole(dialect: Dialect, status: StatusCode, body: &Bytes) -> Result<(), Failed> {
+pub(crate) fn check_whole(
+    dialect: Dialect,
+    status: StatusCode,
+    body: &Bytes,
+) -> Result<(), Failed> {
     let trimmed = body.trim_ascii();
     if trimmed.first() != Some(&b'{') || trimmed.last() != Some(&b'}') {
         let start: String =

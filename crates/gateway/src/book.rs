@@ -92,11 +92,10 @@ impl Book {
         deployment: &Arc<Deployment>,
         model: &str,
     ) -> Result<Trying, Failed> {
-        let trying = Trying::enter(deployment, self.opening.gateway.env.monotonic())?;
+        let trying = Trying::enter(deployment, model, self.opening.gateway.env.monotonic())?;
         self.attempts += 1;
         self.deployment = Some(Arc::clone(deployment));
-        self.model_there =
-            if *deployment.model == *model { Arc::clone(&deployment.model) } else { model.into() };
+        self.model_there = Arc::clone(trying.model());
         Ok(trying)
     }
 
@@ -113,6 +112,7 @@ impl Book {
     /// The answer comes from this attempt.
     pub(crate) fn answers(&mut self, trying: &Trying) {
         self.deployment = Some(Arc::clone(trying.deployment()));
+        self.model_there = Arc::clone(trying.model());
         self.first_byte = Some(self.opening.gateway.env.monotonic());
     }
 
@@ -182,6 +182,20 @@ impl Book {
     /// A timer.
     pub(crate) fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         self.opening.gateway.env.sleep(duration)
+    }
+
+    /// Closes the books of a request that turned out wrong before anything
+    /// was sent; gives the error on.
+    pub(crate) fn refuse(self, error: Box<ApiError>) -> Box<ApiError> {
+        self.finish(error.status, Outcome::ClientError, Some(&error));
+        error
+    }
+
+    /// Closes the books of a request that its one deployment has no room for;
+    /// gives the error on.
+    pub(crate) fn shed(self, failed: Failed) -> Box<ApiError> {
+        self.finish(failed.error.status, Outcome::Shed, Some(&failed.error));
+        failed.error
     }
 
     /// Closes the books; gives what the end of the answer waits for.

@@ -68,7 +68,7 @@ impl Gateway {
         let text = (scan.body_bytes - scan.media_bytes) as u64;
         let input = estimate::upper_bound_tokens(text, scan.media_count as u64);
         let choices = scan.n.as_ref().and_then(|f| f.value).unwrap_or(1).max(1);
-        let output = match scan.output_limit() {
+        let output = match asked.output_limit() {
             Some(limit) => limit,
             None if asked.call.principal.reserves() || asked.route.default_max_tokens.is_some() => {
                 let limit = asked.route.default_max_tokens.unwrap_or_else(|| {
@@ -138,13 +138,12 @@ impl Gateway {
         let route = &asked.route;
         route.first_attempt();
         let order = self.order(asked, candidates);
-        let mut attempts_left = route.retry.most.saturating_add(1);
         let mut last: Option<Failed> = None;
         'deployments: for (place, at) in order.iter().enumerate() {
             let Some(deployment) = candidates.get(*at) else { continue };
             let mut nth = 0;
             loop {
-                if attempts_left == 0 {
+                if book.attempts() > route.retry.most {
                     break 'deployments;
                 }
                 // The last resort is tried whatever its breaker says only if
@@ -152,7 +151,6 @@ impl Gateway {
                 if !(self.may_try(deployment) || last.is_none() && place + 1 == order.len()) {
                     break;
                 }
-                attempts_left -= 1;
                 let next = order.get(place + 1).and_then(|at| candidates.get(*at));
                 let failed = match self.hedged(asked, deployment, next, &mut book).await {
                     Ok((trying, answered)) => match self.reply(asked, trying, answered, book).await
@@ -177,7 +175,7 @@ impl Gateway {
                 if route.falls_back_on(fault) && others.any(|other| self.is_well(other)) {
                     break;
                 }
-                if !fault.retries_same() || attempts_left == 0 {
+                if !fault.retries_same() || book.attempts() > route.retry.most {
                     break 'deployments;
                 }
                 let Some(rest) = self.rest_of(deployment) else { break 'deployments };
@@ -457,7 +455,7 @@ impl Gateway {
             return refuse::reply(asked.dialect, &error, request_id);
         };
         let outcome = match failed.fault {
-            Fault::Client => Outcome::ClientError,
+            Fault::Client | Fault::TooLong | Fault::Unfit => Outcome::ClientError,
             Fault::Full => Outcome::Shed,
             _ => Outcome::UpstreamError,
         };

@@ -160,9 +160,10 @@ pub struct DeploymentMetrics {
 }
 
 /// All faults, in the order in which they are counted.
-pub const FAULTS: [Fault; 10] = [
+pub const FAULTS: [Fault; 11] = [
     Fault::Client,
     Fault::TooLong,
+    Fault::Unfit,
     Fault::Credential,
     Fault::Missing,
     Fault::Full,

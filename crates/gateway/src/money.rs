@@ -153,7 +153,7 @@ impl Gateway {
     pub(crate) fn price_of(&self, asked: &Asked<'_>, deployment: &Deployment) -> Option<i128> {
         let usage = Usage {
             input: (asked.scan.text_bytes as u64).div_ceil(4),
-            output: asked.scan.output_limit().unwrap_or(500),
+            output: asked.output_limit().unwrap_or(500),
             ..Usage::default()
         };
         let model = asked.model_at(deployment);

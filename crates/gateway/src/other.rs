@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::attempt::{Failed, Trying, collect};
+use crate::attempt::{Failed, Trying, check_whole, collect, is_event_stream};
 use crate::book::{Book, Opening};
 use crate::call::{Call, Endpoint, Reply, ReplyBody};
 use crate::exchange::{copy_headers, finish, unknown_model};
@@ -25,6 +25,10 @@ use crate::plan::{Deployment, Provider, Route};
 use crate::relay::Relay;
 use crate::retry::{Fault, retry_after};
 use crate::{Gateway, refuse, wire};
+
+/// The output limit of a legacy completion that sets none: the endpoint's own
+/// default, which some servers do not have.
+const COMPLETION_LIMIT: u64 = 16;
 
 /// The largest answer of an embedding call that is held.
 const ANSWER_LIMIT: usize = 256 << 20;
@@ -141,9 +145,11 @@ impl Gateway {
         }
         let opened = self.begin(call, &scan, 0)?;
         if opened.deployment.provider.local {
-            let request = freehold_llm::format::messages::decode_count_request(&call.body)
-                .map_err(|e| refuse::bad_body(&e))?;
             let mut book = opened.book;
+            let request = match freehold_llm::format::messages::decode_count_request(&call.body) {
+                Ok(request) => request,
+                Err(error) => return Err(book.refuse(refuse::bad_body(&error))),
+            };
             let tokens = self.count_locally(&opened.model, request).await;
             book.usage(Usage::default());
             return match tokens {
@@ -183,14 +189,20 @@ impl Gateway {
             let path = opened.deployment.provider.paths.embeddings.clone();
             return self.pass(call, &scan, opened, path.as_deref()).await;
         }
-        let asked: EmbeddingsAsked = serde_json::from_slice(&call.body).map_err(|e| {
-            refuse::bad_body(&freehold_llm::DecodeError::json("request body", &call.body, &e))
-        })?;
-        let texts = asked.texts()?;
-        let engine = Arc::clone(self.local_engine()?);
         let Opened { deployment, model, mut book } = opened;
+        let (asked, texts) = match EmbeddingsAsked::read(&call.body) {
+            Ok(read) => read,
+            Err(error) => return Err(book.refuse(error)),
+        };
+        let engine = match self.local_engine() {
+            Ok(engine) => Arc::clone(engine),
+            Err(error) => return Err(book.refuse(error)),
+        };
         book.begin().await?;
-        let mut trying = book.attempt(&deployment, &model).map_err(|failed| failed.error)?;
+        let mut trying = match book.attempt(&deployment, &model) {
+            Ok(trying) => trying,
+            Err(failed) => return Err(book.shed(failed)),
+        };
         match engine.embed(&model, texts).await {
             Ok(embedded) => {
                 trying.answered(self.env.monotonic());
@@ -211,8 +223,9 @@ impl Gateway {
     /// Legacy completions, as bytes.
     pub(crate) async fn completions(&self, call: &Call) -> Result<Reply, Box<ApiError>> {
         let scan = scan::scan(&call.body).map_err(|e| refuse::bad_body(&e))?;
-        let output = scan.output_limit().unwrap_or(0);
-        let opened = self.begin(call, &scan, output)?;
+        let limit = scan.max_tokens.as_ref().and_then(|f| f.value).unwrap_or(COMPLETION_LIMIT);
+        let choices = scan.n.as_ref().and_then(|f| f.value).unwrap_or(1).max(1);
+        let opened = self.begin(call, &scan, limit.saturating_mul(choices))?;
         let path = opened.deployment.provider.paths.completions.clone();
         self.pass(call, &scan, opened, path.as_deref()).await
     }
@@ -232,6 +245,13 @@ impl Gateway {
             edits.push(scan.set_model(&model));
         }
         let stream = scan.stream.as_ref().and_then(|f| f.value) == Some(true);
+        let limit = COMPLETION_LIMIT.to_string();
+        if call.endpoint == Endpoint::Completions
+            && call.principal.reserves()
+            && scan.max_tokens.as_ref().is_none_or(|f| f.value.is_none())
+        {
+            edits.push(scan.set("max_tokens", scan.max_tokens.as_ref(), &limit));
+        }
         let cut_usage = stream && call.endpoint == Endpoint::Completions;
         let cut_usage = match scan.ask_for_usage(&call.body).filter(|_| cut_usage) {
             Some(edit) => {
@@ -251,9 +271,13 @@ impl Gateway {
         };
         let provider = &deployment.provider;
         let messages = call.endpoint == Endpoint::CountTokens;
+        let uri = match wire::uri(provider, path, &model) {
+            Ok(uri) => uri,
+            Err(error) => return Err(book.refuse(error)),
+        };
         let request = WireRequest {
             method: Method::POST,
-            uri: wire::uri(provider, path, &model)?,
+            uri,
             headers: wire::headers(provider, &call.headers, messages),
             body,
             timeouts: provider.timeouts,
@@ -261,7 +285,10 @@ impl Gateway {
             pool: Some(Arc::clone(&provider.name)),
         };
         book.begin().await?;
-        let trying = book.attempt(&deployment, &model).map_err(|failed| failed.error)?;
+        let trying = match book.attempt(&deployment, &model) {
+            Ok(trying) => trying,
+            Err(failed) => return Err(book.shed(failed)),
+        };
         self.pass_answer(call, request, (book, trying), stream.then_some(cut_usage)).await
     }
 
@@ -290,21 +317,23 @@ impl Gateway {
             let fault = Fault::of_status(response.status.as_u16(), None);
             trying.failed(now, fault, retry_after(&response.headers, self.env.now()));
             let body = collect(response.body, 256 << 10).await.unwrap_or_default();
-            if fault == Fault::Credential {
-                let error = freehold_llm::format::codec(Dialect::Chat)
-                    .decode_error(response.status.as_u16(), &body);
-                let failed = Failed { fault, error: Box::new(error), raw: None, wait: None };
-                let error = refuse::upstream(&failed);
-                book.finish(error.status, Outcome::UpstreamError, Some(&error));
-                return Err(Box::new(error));
-            }
             let outcome =
                 if fault == Fault::Client { Outcome::ClientError } else { Outcome::UpstreamError };
-            book.finish(response.status.as_u16(), outcome, None);
+            let error = freehold_llm::format::codec(call.endpoint.dialect())
+                .decode_error(response.status.as_u16(), &body);
+            let failed = Failed { fault, error: Box::new(error), raw: None, wait: None };
+            let error = refuse::upstream(&failed);
+            book.finish(error.status, outcome, Some(&error));
+            // What is no JSON (a proxy's page) is told in the caller's shape.
+            let redirects = response.status.is_redirection();
+            if fault == Fault::Credential || !(redirects || body.trim_ascii().starts_with(b"{")) {
+                return Err(Box::new(error));
+            }
             return Ok(Reply { status: response.status, headers, body: ReplyBody::Full(body) });
         }
         trying.answered(now);
-        if let Some(cut_usage) = stream {
+        let is_sse = is_event_stream(&response.headers);
+        if let Some(cut_usage) = stream.filter(|_| is_sse) {
             book.hold(trying);
             let relay = Relay::bytes(book, Dialect::Chat, cut_usage, Bytes::new(), response.body);
             let body = ReplyBody::Stream(Box::new(relay));
@@ -319,12 +348,22 @@ impl Gateway {
             let body = ReplyBody::Stream(Box::new(Relay::opaque(book, response.body)));
             return Ok(Reply { status: response.status, headers, body });
         }
-        match collect(response.body, ANSWER_LIMIT).await {
+        let whole = collect(response.body, ANSWER_LIMIT).await;
+        match whole
+            .and_then(|body| check_whole(Dialect::Chat, response.status, &body).map(|()| body))
+        {
             Ok(body) => {
                 book.answers(&trying);
-                let counting = call.endpoint == Endpoint::CountTokens;
-                let usage = scan::answer_usage(Dialect::Chat, &body).filter(|_| !counting);
-                book.usage(usage.unwrap_or_default());
+                match call.endpoint {
+                    Endpoint::Completions => {
+                        book.whole(scan::answer_usage(Dialect::Chat, &body), &body);
+                    }
+                    Endpoint::Embeddings => {
+                        // Vectors are no output that is paid for.
+                        book.whole(scan::answer_usage(Dialect::Chat, &body), &[]);
+                    }
+                    _ => book.usage(Usage::default()),
+                }
                 finish(book).await;
                 Ok(Reply { status: response.status, headers, body: ReplyBody::Full(body) })
             }
@@ -388,9 +427,13 @@ impl Gateway {
                 headers.insert(name, value.clone());
             }
         }
+        let uri = match wire::uri(&provider, Some(path), "") {
+            Ok(uri) => uri,
+            Err(error) => return Err(book.refuse(error)),
+        };
         let request = WireRequest {
             method: method.clone(),
-            uri: wire::uri(&provider, Some(path), "")?,
+            uri,
             headers,
             body: call.body.clone(),
             timeouts: provider.timeouts,
@@ -398,7 +441,10 @@ impl Gateway {
             pool: Some(Arc::clone(&provider.name)),
         };
         book.begin().await?;
-        let trying = book.attempt(&deployment, "").map_err(|failed| failed.error)?;
+        let trying = match book.attempt(&deployment, "") {
+            Ok(trying) => trying,
+            Err(failed) => return Err(book.shed(failed)),
+        };
         self.pass_answer(call, request, (book, trying), None).await
     }
 
@@ -446,8 +492,13 @@ impl Gateway {
 /// not, is none.
 fn is_below(path: &str, prefix: &str) -> bool {
     let path = path.split('?').next().unwrap_or_default();
-    let lower = path.to_ascii_lowercase();
-    if lower.split('/').any(|s| matches!(s.replace("%2e", ".").as_str(), "." | "..")) {
+    // As a server may read it that decodes before it splits, or twice.
+    let mut read = path.to_ascii_lowercase();
+    for _ in 0..3 {
+        read = read.replace("%25", "%").replace("%2e", ".").replace("%2f", "/");
+        read = read.replace("%5c", "/").replace('\\', "/");
+    }
+    if read.split('/').any(|s| matches!(s, "." | "..")) {
         return false;
     }
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -461,6 +512,14 @@ struct EmbeddingsAsked {
 }
 
 impl EmbeddingsAsked {
+    fn read(body: &[u8]) -> Result<(Self, Vec<String>), Box<ApiError>> {
+        let asked: Self = serde_json::from_slice(body).map_err(|e| {
+            refuse::bad_body(&freehold_llm::DecodeError::json("request body", body, &e))
+        })?;
+        let texts = asked.texts()?;
+        Ok((asked, texts))
+    }
+
     fn texts(&self) -> Result<Vec<String>, Box<ApiError>> {
         if self.dimensions.is_some() {
             return Err(invalid(
@@ -529,7 +588,18 @@ mod tests {
     fn only_whole_segments_below_a_prefix_pass() {
         assert!(is_below("/files", "/files"));
         assert!(is_below("/files/file-1/content?x=1", "/files"));
-        for path in ["/filesystem", "/files/../admin", "/files/%2e%2E/admin", "/x/files"] {
+        for path in [
+            "/filesystem",
+            "/files/../admin",
+            "/files/%2e%2E/admin",
+            "/files/..%2fadmin",
+            "/files/x%2F..%2f..%2Fadmin",
+            "/files/..%5cadmin",
+            "/files/..\\admin",
+            "/files/%252e%252e/admin",
+            "/files/%25252e%25252e/admin",
+            "/x/files",
+        ] {
             assert!(!is_below(path, "/files"), "{path}");
         }
     }

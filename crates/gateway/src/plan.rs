@@ -224,7 +224,7 @@ impl Route {
     pub fn falls_back_on(&self, fault: Fault) -> bool {
         let word = match fault {
             Fault::Client => return false,
-            Fault::TooLong | Fault::Missing | Fault::Full => return true,
+            Fault::TooLong | Fault::Unfit | Fault::Missing | Fault::Full => return true,
             Fault::Credential => FallbackOn::Credential,
             Fault::RateLimited => FallbackOn::RateLimit,
             Fault::Server => FallbackOn::ServerError,

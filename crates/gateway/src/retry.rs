@@ -11,6 +11,9 @@ pub enum Fault {
     Client,
     /// The request is too long for this deployment's context.
     TooLong,
+    /// The request has no form in this deployment's dialect, or none that
+    /// loses nothing where that is asked for.
+    Unfit,
     /// Our credential at the provider: unknown, forbidden or out of money.
     Credential,
     /// This deployment does not exist there, or not by this name.
@@ -56,7 +59,9 @@ impl Fault {
     /// What the breaker learns.
     pub fn blame(self) -> Blame {
         match self {
-            Self::Client | Self::TooLong | Self::Missing | Self::Full => Blame::Nobody,
+            Self::Client | Self::TooLong | Self::Unfit | Self::Missing | Self::Full => {
+                Blame::Nobody
+            }
             Self::Credential => Blame::Credential,
             Self::RateLimited => Blame::Rest,
             Self::Server | Self::Timeout | Self::Connection | Self::Garbage => Blame::Deployment,
@@ -78,6 +83,7 @@ impl Fault {
         match self {
             Self::Client => "client",
             Self::TooLong => "too_long",
+            Self::Unfit => "unfit",
             Self::Credential => "credential",
             Self::Missing => "missing",
             Self::Full => "full",

@@ -99,6 +99,19 @@ impl<'a> Asked<'a> {
         }
     }
 
+    /// The most output that the client allows, by the fields that its dialect
+    /// knows: a limit that the provider will not heed is none.
+    pub(crate) fn output_limit(&self) -> Option<u64> {
+        let scan = &self.scan;
+        let fields = match self.dialect {
+            // Servers differ in which of the two counts.
+            Dialect::Chat => [&scan.max_completion_tokens, &scan.max_tokens],
+            Dialect::Responses => [&scan.max_output_tokens, &None],
+            Dialect::Messages => [&scan.max_tokens, &None],
+        };
+        fields.into_iter().filter_map(|f| f.as_ref().and_then(|f| f.value)).max()
+    }
+
     fn limit(&self, deployment: &Deployment) -> u64 {
         self.add_limit
             .or(self.route.default_max_tokens)
@@ -131,7 +144,7 @@ impl<'a> Asked<'a> {
         }
         let limit;
         if let Some(add) = self.add_limit
-            && scan.output_limit().is_none()
+            && self.output_limit().is_none()
         {
             limit = add.to_string();
             edits.push(match self.dialect {

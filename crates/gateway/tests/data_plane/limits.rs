@@ -74,7 +74,7 @@ async fn every_choice_counts() {
             r#"{{"model":"chat/m","max_tokens":100,"n":{n},"messages":[{{"role":"user","content":"hi"}}]}}"#
         )
     };
-    let world = with_tokens(1_000, "").await;
+    let world = with_tokens(2_000, "").await;
     for n in ["11", "18446744073709551615"] {
         let heard = world.chat(body(n)).await;
         assert_eq!(heard.status, 413, "{n}: {}", heard.text());
@@ -86,7 +86,7 @@ async fn every_choice_counts() {
 
 #[tokio::test]
 async fn completions_reserve_for_every_choice_too() {
-    let world = with_tokens(1_000, "").await;
+    let world = with_tokens(2_000, "").await;
     let body = r#"{"model":"chat/m","max_tokens":100,"n":11,"prompt":"hi"}"#;
     let heard = world.hear(world.call(Endpoint::Completions, body)).await;
     assert_eq!(heard.status, 413, "{}", heard.text());
@@ -138,7 +138,7 @@ async fn a_limit_that_the_dialect_does_not_know_reserves_nothing_less() {
         assert_eq!(sent[known], 300, "{decoy}: {sent}");
     }
     // Of two that both may count, the larger is reserved.
-    let world = with_tokens(1_000, "").await;
+    let world = with_tokens(2_000, "").await;
     let body = r#"{"model":"chat/m","max_completion_tokens":1,"max_tokens":5000,
         "messages":[{"role":"user","content":"hi"}]}"#;
     assert_eq!(world.chat(body).await.status, 413);
