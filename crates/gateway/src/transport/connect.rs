@@ -72,6 +72,14 @@ impl Connector {
     }
 }
 
+impl Connector {
+    /// What the proxy, if there is one, wants to see on the requests that it
+    /// reads: those to http addresses.
+    pub(super) fn proxy_authorization(&self) -> Option<http::HeaderValue> {
+        self.0.proxy.as_ref().and_then(Proxy::authorization)
+    }
+}
+
 impl tower_service::Service<Uri> for Connector {
     type Response = Wire;
     type Error = ConnectError;

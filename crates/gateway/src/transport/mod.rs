@@ -19,6 +19,9 @@ use bytes::Bytes;
 use freehold_types::{
     BoxFuture, Target, Transport, TransportError, TransportFault, WireRequest, WireResponse,
 };
+use http::HeaderValue;
+use http::header::PROXY_AUTHORIZATION;
+use http::uri::Scheme;
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -56,7 +59,12 @@ pub struct PoolSettings {
 /// balancers drop theirs, so that we seldom write into a closed one.
 const IDLE_KEPT: Duration = Duration::from_secs(50);
 
-type PooledClient = Client<Connector, Full<Bytes>>;
+#[derive(Clone)]
+struct PooledClient {
+    client: Client<Connector, Full<Bytes>>,
+    /// For http requests, which a proxy reads.
+    proxy_authorization: Option<HeaderValue>,
+}
 
 /// The HTTP client of the gateway.
 pub struct HttpTransport {
@@ -128,6 +136,7 @@ impl HttpTransport {
         let untrusted = guard.is_some();
         let connector = Connector::new(settings, guard, Arc::clone(&self.tls))
             .map_err(|message| TransportError { fault: TransportFault::Connect, message })?;
+        let proxy_authorization = connector.proxy_authorization();
         let mut builder = Client::builder(TokioExecutor::new());
         builder
             .pool_timer(TokioTimer::new())
@@ -140,7 +149,7 @@ impl HttpTransport {
             .http2_keep_alive_while_idle(false)
             .http1_max_headers(200)
             .set_host(true);
-        Ok(builder.build(connector))
+        Ok(PooledClient { client: builder.build(connector), proxy_authorization })
     }
 }
 
@@ -149,12 +158,17 @@ impl Transport for HttpTransport {
         let client = self.client(request.pool.as_ref(), request.target);
         let WireRequest { method, uri, headers, body, timeouts, .. } = request;
         Box::pin(async move {
-            let client = client?;
+            let PooledClient { client, proxy_authorization } = client?;
             let host = uri.authority().map(ToString::to_string).unwrap_or_default();
             let mut wire = http::Request::new(Full::new(body));
             *wire.method_mut() = method;
             *wire.uri_mut() = uri;
             *wire.headers_mut() = headers;
+            if let Some(value) = proxy_authorization
+                && wire.uri().scheme() == Some(&Scheme::HTTP)
+            {
+                wire.headers_mut().insert(PROXY_AUTHORIZATION, value);
+            }
             let limit = timeouts.connect + timeouts.headers;
             let response = match tokio::time::timeout(limit, client.request(wire)).await {
                 Ok(Ok(response)) => response,
