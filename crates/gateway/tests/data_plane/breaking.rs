@@ -52,7 +52,7 @@ async fn a_stream_that_stalls_ends_with_an_error_event() {
 async fn a_stream_cut_within_an_event_ends_with_an_error_event() {
     every_pair("cut", |to| {
         let next = stream(to)[until_hello(to)].clone();
-        let half = next[..next.len() / 2].as_bytes().to_vec();
+        let half = next.as_bytes()[..next.len() / 2].to_vec();
         begun(to).then(Piece::Data(half.into())).then(Piece::Broken)
     })
     .await;
@@ -62,7 +62,7 @@ async fn a_stream_cut_within_an_event_ends_with_an_error_event() {
 async fn a_stream_that_ends_within_an_event_ends_with_an_error_event() {
     every_pair("ended", |to| {
         let next = stream(to)[until_hello(to)].clone();
-        let half = next[..next.len() / 2].as_bytes().to_vec();
+        let half = next.as_bytes()[..next.len() / 2].to_vec();
         begun(to).then(Piece::Data(half.into()))
     })
     .await;

@@ -40,7 +40,10 @@ async fn while_the_head_is_awaited() {
         let world = limited(Limits { concurrency: Some(1), ..Limits::default() }).await;
         world.script("chat", Act::Hang);
         let body = request(Dialect::Chat, "chat/m", stream);
-        poll_once(world.gateway.exchange(world.call(Endpoint::Model(Dialect::Chat), body))).await;
+        poll_once(Box::pin(
+            world.gateway.exchange(world.call(Endpoint::Model(Dialect::Chat), body)),
+        ))
+        .await;
         assert_eq!(world.wire.sent().len(), 1);
         let book = world.book().await;
         assert_eq!((book.status, book.error.as_deref()), (499, Some("cancelled")));
@@ -55,7 +58,8 @@ async fn while_the_body_is_awaited() {
     let world = World::new("").await;
     world.script("chat", Act::json(200, "{").then(Piece::Hang));
     let body = request(Dialect::Chat, "chat/m", false);
-    poll_once(world.gateway.exchange(world.call(Endpoint::Model(Dialect::Chat), body))).await;
+    poll_once(Box::pin(world.gateway.exchange(world.call(Endpoint::Model(Dialect::Chat), body))))
+        .await;
     let book = world.book().await;
     assert_eq!((book.status, book.attempts), (499, 1));
 }
@@ -65,7 +69,8 @@ async fn while_a_retry_is_awaited() {
     let world = World::new("[routes.r]\nto = \"chat/m\"").await;
     world.script("chat", Act::json(429, "{}").header("retry-after", "3"));
     let body = request(Dialect::Chat, "r", false);
-    poll_once(world.gateway.exchange(world.call(Endpoint::Model(Dialect::Chat), body))).await;
+    poll_once(Box::pin(world.gateway.exchange(world.call(Endpoint::Model(Dialect::Chat), body))))
+        .await;
     assert_eq!(world.book().await.status, 499);
 }
 
@@ -76,7 +81,8 @@ async fn before_the_stream_is_read() {
             let world = World::new("").await;
             world.script(pool(to), Act::sse(stream(to)));
             let body = request(from, &format!("{}/m", pool(to)), true);
-            let reply = world.gateway.exchange(world.call(Endpoint::Model(from), body)).await;
+            let reply =
+                Box::pin(world.gateway.exchange(world.call(Endpoint::Model(from), body))).await;
             assert_eq!(reply.status, 200);
             drop(reply);
             let book = world.book().await;
@@ -94,7 +100,8 @@ async fn in_the_middle_of_a_stream() {
             let begun = stream(to).into_iter().take(until_hello(to));
             world.script(pool(to), Act::sse(begun).then(Piece::Hang));
             let body = request(from, &format!("{}/m", pool(to)), true);
-            let reply = world.gateway.exchange(world.call(Endpoint::Model(from), body)).await;
+            let reply =
+                Box::pin(world.gateway.exchange(world.call(Endpoint::Model(from), body))).await;
             let ReplyBody::Stream(mut relay) = reply.body else { panic!("it is no stream") };
             let mut seen = String::new();
             while !seen.contains("Hello") {
@@ -119,7 +126,8 @@ async fn after_the_last_event_it_is_no_cancellation() {
             let world = World::new("").await;
             world.script(pool(to), Act::sse(stream(to)).then(Piece::Hang));
             let body = request(from, &format!("{}/m", pool(to)), true);
-            let reply = world.gateway.exchange(world.call(Endpoint::Model(from), body)).await;
+            let reply =
+                Box::pin(world.gateway.exchange(world.call(Endpoint::Model(from), body))).await;
             let ReplyBody::Stream(mut relay) = reply.body else { panic!("it is no stream") };
             let mut seen = String::new();
             while !["[DONE]", "response.completed", "message_stop"].iter().any(|e| seen.contains(e))
@@ -142,7 +150,7 @@ async fn in_the_middle_of_an_opaque_body() {
     let endpoint = Endpoint::Other { method: http::Method::GET, path: "/files/f".to_owned() };
     let mut call = world.call(endpoint, "");
     call.headers.insert("x-freehold-provider", http::HeaderValue::from_static("chat"));
-    let reply = world.gateway.exchange(call).await;
+    let reply = Box::pin(world.gateway.exchange(call)).await;
     let ReplyBody::Stream(mut relay) = reply.body else { panic!("it is no stream") };
     relay.frame().await.unwrap().unwrap();
     drop(relay);

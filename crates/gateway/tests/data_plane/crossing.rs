@@ -145,32 +145,3 @@ async fn strict_goes_to_the_deployment_that_loses_nothing() {
     assert_eq!(heard.status, 200, "{}", heard.text());
     assert_eq!(world.wire.sent().len(), 1);
 }
-
-#[tokio::test]
-async fn a_file_by_url_is_fetched_for_chat_and_a_refused_one_is_told() {
-    let body = |url: &str| {
-        json!({"model": "chat/m", "input": [{"role": "user", "content": [
-            {"type": "input_file", "file_url": url}, {"type": "input_text", "text": "sum up"}]}]})
-        .to_string()
-    };
-    let world = World::new("").await;
-    let file = Act::Answer {
-        status: 200,
-        headers: vec![("content-type", "application/pdf".to_owned())],
-        body: vec![crate::script::Piece::Data("%PDF".into())],
-    };
-    world.script("", file);
-    world.script("chat", Act::json(200, answer(Dialect::Chat)));
-    let heard = world.ask(Dialect::Responses, body("https://files.test/a.pdf?token=x")).await;
-    assert_eq!(heard.status, 200, "{}", heard.text());
-    let sent = world.wire.sent();
-    assert_eq!(sent[0].header("authorization"), None);
-    assert!(sent[1].text().contains("data:application/pdf;base64,JVBERg=="), "{}", sent[1].text());
-
-    world.script("", Act::Fail(freehold_types::TransportFault::Refused));
-    let heard = world.ask(Dialect::Responses, body("https://10.0.0.1/a.pdf?token=secret")).await;
-    assert_eq!(heard.status, 400);
-    assert_eq!(heard.json()["error"]["code"], "url_not_fetched");
-    assert!(!heard.text().contains("secret"));
-    world.books().await;
-}

@@ -142,7 +142,7 @@ async fn a_client_that_goes_away_ends_the_work() {
     let world = world(Play::Hangs).await;
     let call =
         world.call(Endpoint::Model(Dialect::Messages), request(Dialect::Messages, "local", true));
-    let reply = world.gateway.exchange(call).await;
+    let reply = Box::pin(world.gateway.exchange(call)).await;
     let ReplyBody::Stream(mut relay) = reply.body else { panic!("it is no stream") };
     relay.frame().await.unwrap().unwrap();
     drop(relay);
@@ -155,7 +155,7 @@ async fn a_silent_stream_of_ours_pings() {
     let world = world(Play::Hangs).await;
     let call =
         world.call(Endpoint::Model(Dialect::Messages), request(Dialect::Messages, "local", true));
-    let reply = world.gateway.exchange(call).await;
+    let reply = Box::pin(world.gateway.exchange(call)).await;
     let ReplyBody::Stream(mut relay) = reply.body else { panic!("it is no stream") };
     let mut seen = String::new();
     for _ in 0..40 {

@@ -128,7 +128,7 @@ async fn a_limit_that_the_dialect_does_not_know_reserves_nothing_less() {
         world.script(pool(dialect), Act::json(200, answer(dialect)));
         let mut body = request(dialect, "r", false);
         body.pop();
-        body.push_str(&format!(",\"{decoy}\":1}}"));
+        body.push_str(&[",\"", decoy, "\":1}"].concat());
         world.ask(dialect, body).await;
         let sent = world.wire.sent().remove(0).json();
         let known = match dialect {

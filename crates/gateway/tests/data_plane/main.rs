@@ -14,6 +14,8 @@ mod engine;
 #[cfg(test)]
 mod fallback;
 #[cfg(test)]
+mod fetching;
+#[cfg(test)]
 mod hedge;
 #[cfg(test)]
 mod lanes;

@@ -225,7 +225,7 @@ async fn what_a_deployment_has_no_room_for_is_shed_and_booked_so() {
     assert_eq!(full.status, 503);
     assert!(full.headers.contains_key("retry-after"));
     let call = world.call(Endpoint::Embeddings, r#"{"model":"responses/*","input":"a"}"#);
-    assert_eq!(world.gateway.exchange(call).await.status, 503);
+    assert_eq!(Box::pin(world.gateway.exchange(call)).await.status, 503);
     drop(held);
     let books = world.books().await;
     let shed: Vec<_> = books.iter().filter(|b| b.status == 503).collect();

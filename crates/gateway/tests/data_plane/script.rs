@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use freehold_types::{
-    BodyError, BoxFuture, Env, Transport, TransportError, TransportFault, WireRequest, WireResponse,
+    BodyError, BoxFuture, Env, Target, Transport, TransportError, TransportFault, WireRequest,
+    WireResponse,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::{Body, Frame};
@@ -161,6 +162,7 @@ impl Act {
 pub(crate) struct Sent {
     pub(crate) pool: String,
     pub(crate) uri: String,
+    pub(crate) target: Target,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -256,6 +258,7 @@ impl Transport for Wire {
         self.sent.lock().unwrap().push(Sent {
             pool,
             uri: request.uri.to_string(),
+            target: request.target,
             headers: request.headers,
             body: request.body,
         });

@@ -187,7 +187,7 @@ impl World {
     pub(crate) async fn hear(&self, call: Call) -> Heard {
         // Exchanges are told apart, and ordered, by their time.
         self.pass(1);
-        let reply = self.skipping(self.gateway.exchange(call)).await;
+        let reply = self.skipping(Box::pin(self.gateway.exchange(call))).await;
         self.read(reply).await
     }
 
