@@ -186,14 +186,14 @@ impl Book {
 
     /// Closes the books of a request that turned out wrong before anything
     /// was sent; gives the error on.
-    pub(crate) fn refuse(self, error: Box<ApiError>) -> Box<ApiError> {
+    pub(crate) fn refuse(self: Box<Self>, error: Box<ApiError>) -> Box<ApiError> {
         self.finish(error.status, Outcome::ClientError, Some(&error));
         error
     }
 
     /// Closes the books of a request that its one deployment has no room for;
     /// gives the error on.
-    pub(crate) fn shed(self, failed: Failed) -> Box<ApiError> {
+    pub(crate) fn shed(self: Box<Self>, failed: Failed) -> Box<ApiError> {
         self.finish(failed.error.status, Outcome::Shed, Some(&failed.error));
         failed.error
     }
