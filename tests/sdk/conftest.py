@@ -37,3 +37,12 @@ def own(upstream, tmp_path):
     for running in started:
         if running.process.poll() is None:
             running.stop()
+
+
+def pytest_terminal_summary(terminalreporter):
+    import descriptions
+
+    if descriptions.counted:
+        terminalreporter.section("valid against the descriptions")
+        for kind, count in sorted(descriptions.counted.items()):
+            terminalreporter.write_line(f"{count:6} {kind}")
