@@ -357,3 +357,50 @@ fn forgive_added(wanted: &Value, got: &mut Value, names: &[&str]) {
 fn messages_block(object: &mut Map<String, Value>) {
     drop_empty(object, &["signature", "citations"]);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recordings::json::differences;
+
+    fn differ(dialect: Dialect, mut wanted: Value, mut got: Value) -> Vec<String> {
+        answer(dialect, &mut wanted, &mut got);
+        streamed(dialect, &mut wanted, &mut got);
+        differences(&wanted, &got).into_iter().map(|d| d.path).collect()
+    }
+
+    #[test]
+    fn what_a_server_fills_with_nothing_is_forgiven() {
+        let wanted = json!({"id": "", "created": 1.5, "choices": [{"finish_reason": "",
+            "message": {"content": "a", "function_call": {"name": ""}, "tool_calls": []}}]});
+        let got = json!({"id": "new", "created": 1, "object": "chat.completion",
+            "choices": [{"index": 0, "message": {"content": "a"}}]});
+        assert_eq!(differ(Dialect::Chat, wanted, got), [""; 0]);
+    }
+
+    #[test]
+    fn content_is_never_forgiven() {
+        let chat = |text: &str, id: &str| {
+            json!({"choices": [{"message": {"content": text, "tool_calls": [
+                {"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}}]}}]})
+        };
+        let at = "choices[0].message";
+        assert_eq!(
+            differ(Dialect::Chat, chat("a", "1"), chat("b", "1")),
+            [format!("{at}.content")]
+        );
+        let other_id = format!("{at}.tool_calls[0].id");
+        assert_eq!(differ(Dialect::Chat, chat("a", "1"), chat("a", "2")), [other_id]);
+        let messages = |text: &str| json!({"content": [{"type": "text", "text": text}]});
+        assert_eq!(differ(Dialect::Messages, messages("a"), messages("")), ["content"]);
+    }
+
+    #[test]
+    fn strict_keys_may_be_added_and_not_changed() {
+        let wanted = json!({"output": [], "temperature": 0.5});
+        let added = json!({"output": [], "temperature": 0.5, "top_p": 1.0, "store": true});
+        let changed = json!({"output": [], "temperature": 1.0});
+        assert_eq!(differ(Dialect::Responses, wanted.clone(), added), [""; 0]);
+        assert_eq!(differ(Dialect::Responses, wanted, changed), ["temperature"]);
+    }
+}

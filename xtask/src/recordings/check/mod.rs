@@ -93,3 +93,51 @@ fn context<'a>(request: &'a Request, model: &'a str, created: i64) -> AnswerCont
 fn parse(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange(answer: &str) -> Exchange {
+        let request = r#"{"model":"m","messages":[{"role":"user","content":"hi"}],"stream":true}"#;
+        Exchange {
+            method: "POST".to_owned(),
+            url: "https://h/v1/chat/completions".to_owned(),
+            status: 200,
+            content_type: "text/event-stream".to_owned(),
+            request: Some(request.as_bytes().to_vec()),
+            answer: answer.as_bytes().to_vec(),
+        }
+    }
+
+    const STREAM: &str = concat!(
+        "data: {\"id\":\"a\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",",
+        "\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"hey\"},",
+        "\"finish_reason\":null}]}\n\n",
+        "data: {\"id\":\"a\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",",
+        "\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
+        "data: [DONE]\n\n",
+    );
+
+    #[test]
+    fn a_good_stream_passes_and_crosses() {
+        let outcome = run(&exchange(STREAM), Dialect::Chat);
+        assert!(outcome.findings.is_empty(), "{:?}", outcome.findings);
+        assert_eq!((outcome.resplit, outcome.crossed), (true, 4));
+    }
+
+    #[test]
+    fn a_stream_without_end_is_no_answer() {
+        let cut = STREAM.split_inclusive("\n\n").next().unwrap_or_default();
+        let outcome = run(&exchange(cut), Dialect::Chat);
+        // The codec says so too: nothing to find, and nothing but the request crosses.
+        assert!(outcome.findings.is_empty(), "{:?}", outcome.findings);
+        assert_eq!(outcome.crossed, 2);
+    }
+
+    #[test]
+    fn what_does_not_decode_is_found() {
+        let outcome = run(&exchange("data: {\"choices\":7}\n\ndata: [DONE]\n\n"), Dialect::Chat);
+        assert!(!outcome.findings.is_empty());
+    }
+}

@@ -211,3 +211,107 @@ fn append(object: &mut Value, name: &str, more: &str) {
         _ => object[name] = json!(more),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recordings::frames;
+
+    fn folded(dialect: Dialect, body: &str) -> (Folded, Answered) {
+        let folded = fold(dialect, &frames::read(body.as_bytes()));
+        let facts = answered(dialect, &folded.answer);
+        (folded, facts)
+    }
+
+    #[test]
+    fn a_chat_stream_folds() {
+        let body = concat!(
+            "data: {\"id\":\"a\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"he\"}}]}\n\n",
+            "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"y\",\"tool_calls\":[{\"index\":0,",
+            "\"id\":\"c\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"x\\\"\"}}]}}]}\n\n",
+            "data: {\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,",
+            "\"function\":{\"arguments\":\":1}\"}}]},\"finish_reason\":\"tool_calls\"}]}\n\n",
+            "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}\n\n",
+            "data: [DONE]\n\n",
+        );
+        let (folded, facts) = folded(Dialect::Chat, body);
+        assert_eq!((folded.stopped_at, folded.ended_at), (Some(2), Some(4)));
+        let said = &facts.choices[0];
+        assert_eq!((said.text.as_str(), said.stop.as_str()), ("hey", "tools"));
+        assert_eq!(said.calls, [json!({"id": "c", "name": "f", "arguments": {"x": 1}})]);
+        assert_eq!(facts.usage, Some(Tokens { input: 3, output: 2, ..Tokens::default() }));
+    }
+
+    #[test]
+    fn a_messages_stream_folds() {
+        let body = concat!(
+            "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":3,\"cache_read_input_tokens\":4}}}\n\n",
+            "data: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"tool_use\",\"id\":\"c\",\"name\":\"f\",\"input\":{}}}\n\n",
+            "data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"{\\\"x\\\":1}\"}}\n\n",
+            "data: {\"type\":\"content_block_stop\",\"index\":0}\n\n",
+            "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"tool_use\"},\"usage\":{\"output_tokens\":2}}\n\n",
+            "data: {\"type\":\"message_stop\"}\n\n",
+        );
+        let (folded, facts) = folded(Dialect::Messages, body);
+        assert_eq!((folded.stopped_at, folded.ended_at), (Some(4), Some(5)));
+        assert_eq!(facts.choices[0].stop, "tools");
+        assert_eq!(
+            facts.choices[0].calls,
+            [json!({"id": "c", "name": "f", "arguments": {"x": 1}})]
+        );
+        let usage = Tokens { input: 7, output: 2, cached: Some(4), reasoning: None };
+        assert_eq!(facts.usage, Some(usage));
+    }
+
+    #[test]
+    fn a_responses_stream_folds_with_its_ended_items() {
+        let body = concat!(
+            "data: {\"type\":\"response.output_text.delta\",\"delta\":\"hey\"}\n\n",
+            "data: {\"type\":\"response.output_item.done\",\"output_index\":0,\"item\":{\"type\":\"reasoning\",\"id\":\"first\"}}\n\n",
+            "data: {\"type\":\"response.completed\",\"response\":{\"status\":\"completed\",\"output\":[{\"type\":\"reasoning\",\"id\":\"second\"}]}}\n\n",
+        );
+        let (folded, facts) = folded(Dialect::Responses, body);
+        assert_eq!(folded.answer["output"][0]["id"], "first");
+        assert_eq!(facts.choices[0].stop, "end");
+        let spoken = of_deltas(&frames::read(body.as_bytes()));
+        assert_eq!(spoken, json!({"text": "hey", "calls": []}));
+    }
+
+    #[test]
+    fn an_error_in_a_stream_is_heard() {
+        for dialect in Dialect::ALL {
+            let body = "data: {\"type\":\"error\",\"error\":{\"message\":\"busy\"}}\n\n";
+            let (folded, _) = folded(dialect, body);
+            assert_eq!((folded.error.as_deref(), folded.ended_at), (Some("busy"), None));
+        }
+    }
+
+    #[test]
+    fn the_same_request_reads_the_same_in_every_dialect() {
+        let chat = json!({"messages": [
+            {"role": "system", "content": "s"}, {"role": "user", "content": [
+                {"type": "text", "text": "u"},
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]},
+            {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{}"}}]},
+            {"role": "tool", "tool_call_id": "c", "content": "r"}],
+            "max_tokens": 9, "tool_choice": "required",
+            "tools": [{"type": "function", "function": {"name": "f", "parameters": {"a": 1}}}]});
+        let messages = json!({"system": "s", "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "u"},
+                {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA=="}}]},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": "f", "input": {}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": "r"}]}],
+            "max_tokens": 9, "tool_choice": {"type": "any"},
+            "tools": [{"name": "f", "input_schema": {"a": 1}}]});
+        let responses = json!({"instructions": "s", "input": [
+            {"role": "user", "content": [{"type": "input_text", "text": "u"},
+                {"type": "input_image", "image_url": "data:image/png;base64,AA=="}]},
+            {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "c", "output": "r"}],
+            "max_output_tokens": 9, "tool_choice": "required",
+            "tools": [{"type": "function", "name": "f", "parameters": {"a": 1}}]});
+        let facts = asked(Dialect::Chat, &chat).to_json();
+        assert_eq!(asked(Dialect::Messages, &messages).to_json(), facts);
+        assert_eq!(asked(Dialect::Responses, &responses).to_json(), facts);
+    }
+}

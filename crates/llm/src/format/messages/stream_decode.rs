@@ -15,7 +15,9 @@ use super::block_decode::{self, Block};
 use super::{OURS, citation, error, stop, usage};
 use crate::codec::{DecodeError, StreamDecoder};
 use crate::format::json::{Fields, parse};
-use crate::model::{ApiError, Delta, Event, Extra, Item, ItemBody, Message, PartBody, Role, Slot};
+use crate::model::{
+    ApiError, Delta, Event, Extra, Item, ItemBody, Message, PartBody, Role, Slot, Stop, StopReason,
+};
 use crate::sse::{Frame, SseDecoder};
 
 /// Decodes one stream.
@@ -137,6 +139,9 @@ impl State {
                 Ok(())
             }
             "message_delta" => self.message_delta(value, out),
+            "message_stop" if self.id.is_none() => {
+                Err(DecodeError::shape("type", "the message stops before it starts"))
+            }
             "message_stop" => {
                 self.end(out);
                 Ok(())
@@ -434,6 +439,13 @@ impl State {
         }
         self.end_message(out);
         self.ended = true;
+        if !self.stopped {
+            out.push(Event::Stop {
+                choice: 0,
+                stop: Stop::new(StopReason::End),
+                extra: Extra::default(),
+            });
+        }
         let extra = std::mem::take(&mut self.late);
         out.push(Event::End { extra, service_tier: self.tier.take() });
     }
