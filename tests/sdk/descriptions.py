@@ -118,6 +118,8 @@ def answer(value: dict):
     """A whole answer of `/v1/responses`."""
     _validate("open-responses", "ResponseResource", value, "answers")
     _validate("openai", "Response", value, "answers")
+    ids = [item["id"] for item in value["output"]]
+    assert all(ids) and len(set(ids)) == len(ids), f"the items' ids: {ids}"
 
 
 def events(values: list[dict]):

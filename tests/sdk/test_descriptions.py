@@ -75,6 +75,16 @@ def test_what_the_request_set_is_told(freehold, spoken):
     assert found["store"] is False
 
 
+@pytest.mark.parametrize("spoken", ["chat", "messages"])
+def test_a_completed_response_says_when(freehold, spoken):
+    for stream in (False, True):
+        model = f"up-{spoken}/{cases.script_name(spoken, 'text', stream)}"
+        body = _ask(freehold, "/v1/responses", model, cases.request("responses", "text"), stream)
+        found = _events(body)[-1]["response"] if stream else json.loads(body)
+        assert found["status"] == "completed"
+        assert found["completed_at"] >= found["created_at"]
+
+
 def test_a_failing_stream_is_as_described(freehold, upstream):
     from upstream import Reply, split_events
 

@@ -201,7 +201,7 @@ def test_no_secret_goes_up_or_into_the_log(freehold, upstream):
 
 def test_a_stalled_upstream_is_a_timeout(own, upstream):
     running = own(f'[providers.slow]\nkind = "compatible"\nbase_url = "{upstream.url}"\n'
-                  "timeouts = { headers_ms = 300, idle_ms = 300 }\n"
+                  "timeouts = { connect_ms = 300, headers_ms = 300, idle_ms = 300 }\n"
                   '[routes.slow]\nto = "slow/stalls"\nretries = { max = 0 }\n'
                   '[routes.stuck]\nto = "slow/sticks"\nretries = { max = 0 }\n')  # fmt: skip
     upstream.script("stalls", replay(cases.recordings()["chat", "text", False], wait=3))
