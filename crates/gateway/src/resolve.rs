@@ -1,5 +1,6 @@
 //! From the configuration as written to the plan that the hot path reads.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -315,19 +316,22 @@ fn deployment(
 struct Cells {
     providers: HashMap<Arc<str>, Arc<ProviderCell>>,
     routes: HashMap<Arc<str>, Arc<RouteCell>>,
-    deployments: HashMap<String, Arc<DeploymentCell>>,
+    /// Filled as they are asked for: routes to one deployment share its state.
+    deployments: RefCell<HashMap<String, Arc<DeploymentCell>>>,
 }
 
 impl Cells {
     fn of(plan: Option<&Plan>) -> Self {
         let mut cells = Self::default();
+        let mut deployments = HashMap::new();
         for route in plan.into_iter().flat_map(Plan::routes) {
             cells.routes.insert(Arc::clone(&route.name), Arc::clone(&route.cell));
             for d in &route.deployments {
                 let label = format!("{}/{}", d.provider.name, d.model);
-                cells.deployments.insert(label, Arc::clone(&d.cell));
+                deployments.insert(label, Arc::clone(&d.cell));
             }
         }
+        cells.deployments = RefCell::new(deployments);
         for (name, provider) in plan.into_iter().flat_map(|plan| &plan.providers) {
             cells.providers.insert(Arc::clone(name), Arc::clone(&provider.cell));
         }
@@ -346,6 +350,11 @@ impl Cells {
     }
 
     fn deployment(&self, label: &str, rule: BreakerRule) -> Arc<DeploymentCell> {
-        self.deployments.get(label).cloned().unwrap_or_else(|| Arc::new(DeploymentCell::new(rule)))
+        let mut deployments = self.deployments.borrow_mut();
+        let cell = deployments
+            .entry(label.to_owned())
+            .or_insert_with(|| Arc::new(DeploymentCell::new(rule)));
+        cell.health().follow(rule);
+        Arc::clone(cell)
     }
 }
