@@ -688,7 +688,8 @@ fn add_losses(losses: &Losses, headers: &mut HeaderMap) {
         if !text.is_empty() {
             text.push_str(", ");
         }
-        text.push_str(&loss.field);
+        // Fields are named by clients too, and headers hold few letters.
+        text.extend(loss.field.chars().map(|c| if c.is_ascii_graphic() { c } else { '?' }));
     }
     if let Ok(value) = HeaderValue::from_str(&text) {
         headers.insert(LOSSES, value);

@@ -88,6 +88,11 @@ impl Health {
         }
     }
 
+    /// A rule that holds from now on; what is open stays so for its time.
+    pub fn follow(&mut self, rule: BreakerRule) {
+        self.rule = rule;
+    }
+
     /// Whether it may be tried now. A `Probe` is given out by asking.
     pub fn ask(&mut self, now: Duration) -> Verdict {
         match self.peek(now) {

@@ -157,12 +157,12 @@ impl Deployment {
 /// State of a deployment that outlives a reload.
 #[derive(Debug)]
 pub struct DeploymentCell {
-    health: Mutex<Health>,
-    /// Attempts under way.
-    pub in_flight: AtomicU32,
+    health: Arc<Mutex<Health>>,
+    /// Attempts under way, of all routes.
+    pub in_flight: Arc<AtomicU32>,
     /// How many requests it bears, learnt from its answers.
     pub bears: Arc<Adaptive>,
-    /// Counters.
+    /// Counters, of one route.
     pub metrics: DeploymentMetrics,
 }
 
@@ -170,9 +170,21 @@ impl DeploymentCell {
     /// Nothing is known of it yet.
     pub fn new(rule: BreakerRule) -> Self {
         Self {
-            health: Mutex::new(Health::new(rule)),
-            in_flight: AtomicU32::new(0),
+            health: Arc::new(Mutex::new(Health::new(rule))),
+            in_flight: Arc::default(),
             bears: Arc::new(Adaptive::new(AdaptiveSettings::default())),
+            metrics: DeploymentMetrics::default(),
+        }
+    }
+
+    /// The state of the same deployment in another route: what is known of it
+    /// is shared, what is counted is not.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self {
+            health: Arc::clone(&self.health),
+            in_flight: Arc::clone(&self.in_flight),
+            bears: Arc::clone(&self.bears),
             metrics: DeploymentMetrics::default(),
         }
     }

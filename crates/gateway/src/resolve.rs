@@ -1,5 +1,6 @@
 //! From the configuration as written to the plan that the hot path reads.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -254,7 +255,7 @@ fn route(
         let provider = providers
             .get(written.provider.as_str())
             .ok_or_else(|| error(format!("no provider is named {}", written.provider)))?;
-        deployments.push(Arc::new(deployment(written, provider, (rule, sheet), cells)));
+        deployments.push(Arc::new(deployment(&name, written, provider, (rule, sheet), cells)));
     }
     let name: Arc<str> = name.into();
     let retry = RetryRule {
@@ -279,6 +280,7 @@ fn route(
 }
 
 fn deployment(
+    route: &str,
     written: &DeploymentOptions,
     provider: &Arc<Provider>,
     (rule, sheet): (BreakerRule, &Sheet),
@@ -304,30 +306,38 @@ fn deployment(
             .or_else(|| profile.and_then(|row| row.capabilities.clone())),
         quirks,
         prices: Prices::new(written.price.as_ref(), sheet, &provider.priced_as, &written.model),
-        cell: cells.deployment(&label, rule),
+        cell: cells.deployment(route, &label, rule),
         label: HeaderValue::from_str(&printable)
             .unwrap_or_else(|_| HeaderValue::from_static("unnamed")),
     }
 }
+
+/// A route's name, and its view of a deployment.
+type CellOfRoute = (Arc<str>, Arc<DeploymentCell>);
 
 /// The state of a plan, by name.
 #[derive(Default)]
 struct Cells {
     providers: HashMap<Arc<str>, Arc<ProviderCell>>,
     routes: HashMap<Arc<str>, Arc<RouteCell>>,
-    deployments: HashMap<String, Arc<DeploymentCell>>,
+    /// By deployment, with the route that counts by it. Filled as they are
+    /// asked for: routes to one deployment share what is known of it.
+    deployments: RefCell<HashMap<String, Vec<CellOfRoute>>>,
 }
 
 impl Cells {
     fn of(plan: Option<&Plan>) -> Self {
         let mut cells = Self::default();
+        let mut deployments = HashMap::<_, Vec<_>>::new();
         for route in plan.into_iter().flat_map(Plan::routes) {
             cells.routes.insert(Arc::clone(&route.name), Arc::clone(&route.cell));
             for d in &route.deployments {
                 let label = format!("{}/{}", d.provider.name, d.model);
-                cells.deployments.insert(label, Arc::clone(&d.cell));
+                let known = deployments.entry(label).or_default();
+                known.push((Arc::clone(&route.name), Arc::clone(&d.cell)));
             }
         }
+        cells.deployments = RefCell::new(deployments);
         for (name, provider) in plan.into_iter().flat_map(|plan| &plan.providers) {
             cells.providers.insert(Arc::clone(name), Arc::clone(&provider.cell));
         }
@@ -345,7 +355,17 @@ impl Cells {
         self.routes.get(name).cloned().unwrap_or_default()
     }
 
-    fn deployment(&self, label: &str, rule: BreakerRule) -> Arc<DeploymentCell> {
-        self.deployments.get(label).cloned().unwrap_or_else(|| Arc::new(DeploymentCell::new(rule)))
+    fn deployment(&self, route: &str, label: &str, rule: BreakerRule) -> Arc<DeploymentCell> {
+        let mut deployments = self.deployments.borrow_mut();
+        let known = deployments.entry(label.to_owned()).or_default();
+        let own = known.iter().find(|(by, _)| **by == *route).map(|(_, cell)| Arc::clone(cell));
+        let cell = own.unwrap_or_else(|| {
+            let other = known.first().map(|(_, cell)| cell.beside());
+            let cell = Arc::new(other.unwrap_or_else(|| DeploymentCell::new(rule)));
+            known.push((route.into(), Arc::clone(&cell)));
+            cell
+        });
+        cell.health().follow(rule);
+        cell
     }
 }

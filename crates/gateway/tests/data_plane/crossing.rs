@@ -107,6 +107,18 @@ async fn what_did_not_cross_is_told() {
 }
 
 #[tokio::test]
+async fn a_loss_with_an_odd_name_is_told_all_the_same() {
+    let world = World::new("").await;
+    world.script("messages", Act::json(200, answer(Dialect::Messages)));
+    let body =
+        LOSSY.replace("MODEL", "messages/m").replace("logit_bias", "gr\u{f6}\\u0000\\r\\n\u{df}e");
+    let heard = world.chat(body).await;
+    assert_eq!(heard.status, 200, "{}", heard.text());
+    let losses = heard.header("x-freehold-losses").unwrap();
+    assert!(losses.contains("seed") && losses.contains("gr"), "{losses}");
+}
+
+#[tokio::test]
 async fn strict_refuses_what_would_be_lost() {
     for (route, header) in [
         ("[routes.r]\nto = \"messages/m\"\nstrict = true", false),

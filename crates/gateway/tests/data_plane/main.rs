@@ -26,6 +26,8 @@ mod other;
 #[cfg(test)]
 mod refused;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod script;

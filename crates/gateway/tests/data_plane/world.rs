@@ -12,8 +12,9 @@ use freehold_control::{Control, Limits, NewKey, Principal, Routes, Settings, Sta
 use freehold_gateway::call::{Call, Endpoint, Reply, ReplyBody};
 use freehold_gateway::engine::Engine;
 use freehold_gateway::options::{
-    GatewayOptions, Options, ProviderOptions, RouteOptions, SecretRef, Secrets,
+    FetchOptions, GatewayOptions, Options, ProviderOptions, RouteOptions, SecretRef, Secrets,
 };
+use freehold_gateway::plan::Plan;
 use freehold_gateway::{Gateway, Parts, Relay, resolve};
 use freehold_llm::Dialect;
 use freehold_store::exchanges::{self, Closed, Exchange};
@@ -109,13 +110,7 @@ impl World {
         limits: Limits,
         engine: Option<Arc<dyn Engine>>,
     ) -> Self {
-        let file: File = toml::from_str(config).unwrap();
-        let fetch = file.gateway.fetch.clone();
-        let options =
-            Options { providers: file.providers, routes: file.routes, gateway: file.gateway };
-        let key = (SecretRef::Env("KEY".to_owned()), Secret::new(UPSTREAM_KEY));
-        let secrets = Secrets::new([key].into());
-        let resolved = resolve(&options, &secrets, &Sheet::embedded(), "0.0.0", None).unwrap();
+        let (plan, fetch) = plan(config, None);
         let clock = Clock::new();
         let wire = Wire::new(clock.clone());
         let folder = tempfile::tempdir().unwrap();
@@ -143,8 +138,15 @@ impl World {
             control: Arc::clone(&control),
             fetch,
         };
-        let gateway = Gateway::new(parts, resolved.plan);
+        let gateway = Gateway::new(parts, plan);
         Self { clock, wire, gateway, control, principal, db, _folder: folder }
+    }
+
+    /// Puts another configuration in force: [`PROVIDERS`] and these routes.
+    pub(crate) fn reload(&self, routes: &str) {
+        let before = self.gateway.plan();
+        let (plan, _) = plan(&format!("{PROVIDERS}\n{routes}"), Some(&before));
+        self.gateway.follow(plan);
     }
 
     pub(crate) fn script(&self, pool: &str, act: Act) {
@@ -254,6 +256,15 @@ impl World {
         assert_eq!(books.len(), 1, "{books:?}");
         books.remove(0)
     }
+}
+
+fn plan(config: &str, before: Option<&Plan>) -> (Plan, FetchOptions) {
+    let file: File = toml::from_str(config).unwrap();
+    let fetch = file.gateway.fetch.clone();
+    let options = Options { providers: file.providers, routes: file.routes, gateway: file.gateway };
+    let key = (SecretRef::Env("KEY".to_owned()), Secret::new(UPSTREAM_KEY));
+    let secrets = Secrets::new([key].into());
+    (resolve(&options, &secrets, &Sheet::embedded(), "0.0.0", before).unwrap().plan, fetch)
 }
 
 /// A stream's bytes, and whether it broke off.
