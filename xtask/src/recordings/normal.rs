@@ -42,6 +42,7 @@ pub(crate) fn answer(dialect: Dialect, wanted: &mut Value, got: &mut Value) {
     match dialect {
         Dialect::Chat => {
             forgive_new_ids(wanted, got);
+            forgive_added(wanted, got, &["created", "model"]);
             // So does an answer without one.
             if wanted.get("id").is_none_or(is_empty) {
                 forgive_added(&Value::Null, got, &["id"]);

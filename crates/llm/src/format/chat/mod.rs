@@ -19,7 +19,8 @@
 //!   empty; a call or answer without id gets one.
 //! - `prompt_tokens_details` and `completion_tokens_details` are left out
 //!   where they are empty.
-//! - `created` is a whole number.
+//! - `created` is a whole number; it and `model` are written where they were
+//!   missing.
 //! - In a stream, padding (`obfuscation`, `p`) is left out; what every chunk
 //!   repeats (`id`, `created`) is that of the first; a choice that ends
 //!   without `finish_reason` gets one; reasoning that came in parts of the
