@@ -179,6 +179,11 @@ impl Book {
         })
     }
 
+    /// The time of day, in seconds since 1970.
+    pub(crate) fn now_seconds(&self) -> i64 {
+        self.opening.gateway.env.now().as_second()
+    }
+
     /// A timer.
     pub(crate) fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         self.opening.gateway.env.sleep(duration)

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use freehold_llm::format::codec;
 use freehold_llm::model::{ApiError, Delta, Event, Fold, Usage};
 use freehold_llm::scan::{self, UsageTap};
@@ -18,6 +18,9 @@ use crate::book::Book;
 use crate::engine::EngineStream;
 use crate::metrics::Outcome;
 use crate::retry::Fault;
+
+/// Up to how many bytes chunks that are there together are joined.
+const JOINED_MOST: usize = 8 << 10;
 
 /// How often a silent stream of another dialect sends a sign of life.
 const PING_EVERY: Duration = Duration::from_secs(15);
@@ -211,6 +214,7 @@ impl Relay {
             Source::Cross { decoder, encoder, seen, .. } => {
                 let mut events = Vec::new();
                 let fed = decoder.feed(&data, &mut events);
+                tell_time(&events, self.book.as_deref(), encoder.as_mut());
                 let error = seen.encode(&events, encoder.as_mut(), &mut self.out);
                 match (error, fed) {
                     (Some(error), _) => Err(Failed::in_stream(error)),
@@ -258,6 +262,7 @@ impl Relay {
             Source::Cross { decoder, encoder, seen, .. } => {
                 let mut events = Vec::new();
                 let finished = decoder.finish(&mut events);
+                tell_time(&events, self.book.as_deref(), encoder.as_mut());
                 let error = seen.encode(&events, encoder.as_mut(), &mut self.out);
                 match (error, finished) {
                     (Some(error), _) => Some(Failed::in_stream(error)),
@@ -336,23 +341,10 @@ impl Body for Relay {
                     Some(ping) => Some(ping),
                     None => return Poll::Pending,
                 },
-                Poll::Ready(step) => {
-                    this.ping = None;
-                    match step {
-                        Step::Bytes(data) => match this.take_bytes(data) {
-                            Ok(out) => out,
-                            Err(failed) => this.fail(&failed),
-                        },
-                        Step::Event(event) => this.take_event(&event),
-                        Step::End => this.end(),
-                        // The answer is there; how its connection ended is of
-                        // no interest.
-                        Step::Failed(_) if this.source.is_complete() => this.end(),
-                        Step::Failed(failed) => this.fail(&failed),
-                    }
-                }
+                Poll::Ready(step) => this.take(step),
             };
             if let Some(out) = out {
+                let out = this.join_ready(out, cx);
                 return Poll::Ready(Some(Ok(Frame::data(out))));
             }
         }
@@ -370,11 +362,48 @@ impl Body for Relay {
 }
 
 impl Relay {
+    /// Takes one step of the source in; gives what to send for it.
+    fn take(&mut self, step: Step) -> Option<Bytes> {
+        self.ping = None;
+        match step {
+            Step::Bytes(data) => match self.take_bytes(data) {
+                Ok(out) => out,
+                Err(failed) => self.fail(&failed),
+            },
+            Step::Event(event) => self.take_event(&event),
+            Step::End => self.end(),
+            Step::Failed(failed) => self.fail(&failed),
+        }
+    }
+
+    /// Adds what else is there already: one write for several small chunks
+    /// costs a copy of them and saves the server's work for each. Nothing is
+    /// waited for.
+    fn join_ready(&mut self, first: Bytes, cx: &mut Context<'_>) -> Bytes {
+        if first.len() >= JOINED_MOST {
+            return first;
+        }
+        let mut joined: Option<BytesMut> = None;
+        while !self.done && joined.as_ref().map_or(first.len(), BytesMut::len) < JOINED_MOST {
+            let Poll::Ready(step) = self.poll_source(cx) else { break };
+            if let Some(more) = self.take(step) {
+                let joined = joined.get_or_insert_with(|| {
+                    let mut joined = BytesMut::with_capacity(JOINED_MOST);
+                    joined.extend_from_slice(&first);
+                    joined
+                });
+                joined.extend_from_slice(&more);
+            }
+        }
+        joined.map_or(first, BytesMut::freeze)
+    }
+
     fn take_event(&mut self, event: &Event) -> Option<Bytes> {
         let Source::Engine { encoder, seen, .. } = &mut self.source else { return None };
         if let Event::Error(error) = event {
             return self.fail(&Failed::in_stream(error.clone()));
         }
+        tell_time(std::slice::from_ref(event), self.book.as_deref(), encoder.as_mut());
         seen.event(event);
         encoder.event(event, &mut self.out);
         self.flush()
@@ -429,6 +458,15 @@ impl Source {
             }
             None => estimated,
         }
+    }
+}
+
+/// Tells an encoder the time if the answer's end is among the events.
+fn tell_time(events: &[Event], book: Option<&Book>, encoder: &mut dyn StreamEncoder) {
+    if let Some(book) = book
+        && events.iter().any(|e| matches!(e, Event::Stop { .. } | Event::End { .. }))
+    {
+        encoder.tell_time(book.now_seconds());
     }
 }
 

@@ -89,6 +89,10 @@ pub trait StreamEncoder: Send {
     /// Appends the wire form of an event, which may be nothing. `Error`
     /// writes the dialect's own error event and ends the stream.
     fn event(&mut self, event: &Event, out: &mut Vec<u8>);
+
+    /// Says what time it is, in seconds since 1970, before the events of the
+    /// answer's end: for a dialect that tells when an answer was complete.
+    fn tell_time(&mut self, _seconds: i64) {}
 }
 
 /// Something from outside that a codec could not read.

@@ -1,12 +1,13 @@
 //! Structured logs, written by a thread of their own.
 //!
-//! A line must never hold up an exchange: it goes into a bounded queue, and
-//! when that is full the line is dropped and counted.
+//! A line must never hold up an exchange: it goes into a bounded buffer, and
+//! when that is full the line is dropped and counted. The thread is woken once
+//! for all lines of a moment, as waking it for each would cost more than the
+//! line itself.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,8 +21,11 @@ use tracing_subscriber::{Layer as _, Registry, fmt, reload};
 use super::{EXCHANGE, Traces};
 use crate::config::{LogFormat, LogLevel, LogOptions};
 
-/// Lines that may wait for standard error.
-const WAITING_MAX: usize = 8192;
+/// Bytes of lines that may wait for standard error.
+const WAITING_MAX: usize = 4 << 20;
+
+/// How long lines are gathered before they are written together.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// The running log.
 pub struct Logs {
@@ -35,8 +39,7 @@ impl Logs {
     /// Takes over the process's events, for `traces` as well. `None` if someone
     /// has already.
     pub fn start(options: LogOptions, traces: Option<&Arc<Traces>>) -> Option<Self> {
-        let (sender, lines) = sync_channel(WAITING_MAX);
-        let queue = Queue { sender, dropped: Arc::default() };
+        let queue = Queue::default();
         let (filter, handle) = reload::Layer::new(LogFilter::new(options));
         let usual = if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
         let layer = match options.format.unwrap_or(usual) {
@@ -54,6 +57,7 @@ impl Logs {
             .with(traces.map(Traces::layer))
             .try_init()
             .ok()?;
+        let lines = queue.clone();
         let spawned =
             std::thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(&lines));
         Some(Self { filter: handle, queue, thread: Mutex::new(spawned.ok()) })
@@ -68,18 +72,15 @@ impl Logs {
 
     /// Lines that were dropped since the start.
     pub fn dropped(&self) -> u64 {
-        self.queue.dropped.load(Ordering::Relaxed)
+        self.queue.0.dropped.load(Ordering::Relaxed)
     }
 
     /// Writes out what waits, at most for `limit`, and ends the log.
     pub fn flush(&self, limit: Duration) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(thread) = thread else { return };
-        // The subscriber keeps a sender for ever, so the thread is told by an
-        // empty line, which no event makes.
-        if self.queue.sender.try_send(Vec::new()).is_err() {
-            return;
-        }
+        self.queue.0.waiting().ended = true;
+        self.queue.0.more.notify_one();
         let step = Duration::from_millis(1);
         let mut waited = Duration::ZERO;
         while !thread.is_finished() && waited < limit {
@@ -118,31 +119,68 @@ impl<S> Filter<S> for LogFilter {
     }
 }
 
-fn write_lines(lines: &Receiver<Vec<u8>>) {
+fn write_lines(queue: &Queue) {
     let mut batch = Vec::new();
-    while let Ok(line) = lines.recv() {
-        let mut last = line.is_empty();
-        batch.extend_from_slice(&line);
-        // What waits already is written in the same call.
-        while batch.len() < 64 << 10 && !last {
-            let Ok(line) = lines.try_recv() else { break };
-            last = line.is_empty();
-            batch.extend_from_slice(&line);
+    loop {
+        let ended = {
+            let mut waiting = queue.0.waiting();
+            while waiting.bytes.is_empty() && !waiting.ended {
+                waiting = queue.0.more.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            }
+            waiting.ended
+        };
+        if !ended {
+            std::thread::sleep(GATHER);
         }
+        // The buffers change places, so that neither is allocated again.
+        std::mem::swap(&mut batch, &mut queue.0.waiting().bytes);
         // Nobody is left to be told when standard error is closed.
         drop(io::stderr().write_all(&batch));
         batch.clear();
-        if last {
+        // A burst's memory is given back.
+        batch.shrink_to(64 << 10);
+        if ended {
             return;
         }
     }
 }
 
 /// Where events write their lines.
-#[derive(Clone)]
-struct Queue {
-    sender: SyncSender<Vec<u8>>,
-    dropped: Arc<AtomicU64>,
+#[derive(Clone, Default)]
+struct Queue(Arc<Lines>);
+
+#[derive(Default)]
+struct Lines {
+    waiting: Mutex<Waiting>,
+    /// There are lines again, or the log ends.
+    more: Condvar,
+    dropped: AtomicU64,
+}
+
+#[derive(Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    ended: bool,
+}
+
+impl Lines {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, line: &[u8]) {
+        let mut waiting = self.waiting();
+        if waiting.bytes.len() + line.len() > WAITING_MAX {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let first = waiting.bytes.is_empty();
+        waiting.bytes.extend_from_slice(line);
+        drop(waiting);
+        if first {
+            self.more.notify_one();
+        }
+    }
 }
 
 /// One line, queued when dropped.
@@ -175,11 +213,6 @@ impl Drop for Line<'_> {
         if self.bytes.is_empty() {
             return;
         }
-        let line = std::mem::take(&mut self.bytes);
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
-            self.queue.sender.try_send(line)
-        {
-            self.queue.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+        self.queue.0.push(&self.bytes);
     }
 }

@@ -124,8 +124,8 @@ pub(super) fn encode(answer: &Answer, context: &AnswerContext<'_>) -> Vec<u8> {
     if let Some(usage) = &answer.usage {
         body.insert("usage".into(), usage::encode(usage));
     }
-    if let Some(tier) = &answer.service_tier {
-        body.insert("service_tier".into(), tier.as_str().into());
+    if let Some(tier) = answer.service_tier.as_deref().and_then(tier_out) {
+        body.insert("service_tier".into(), tier.into());
     }
     // Nobody hears of an answer's losses: what is foreign is left out.
     answer.extra.write(ME, &mut body, "", &mut Losses::default());
@@ -190,4 +190,14 @@ fn as_function_call(message: &mut Map<String, Value>) -> bool {
     message.shift_remove("tool_calls");
     message.insert("function_call".into(), function);
     true
+}
+
+/// An answer's lane in this dialect's words: Anthropic's `standard` is the
+/// default, its `batch` has no word here.
+pub(super) fn tier_out(tier: &str) -> Option<&str> {
+    match tier {
+        "standard" => Some("default"),
+        "batch" => None,
+        _ => Some(tier),
+    }
 }

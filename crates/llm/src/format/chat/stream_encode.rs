@@ -125,8 +125,8 @@ impl StreamEncoder for Encoder {
             Event::Usage(usage) => self.usage = Some(usage.clone()),
             Event::End { service_tier, extra } => {
                 extra.write(ME, &mut self.pending, "", &mut Losses::default());
-                if let Some(tier) = service_tier {
-                    self.pending.insert("service_tier".into(), tier.as_str().into());
+                if let Some(tier) = service_tier.as_deref().and_then(answer::tier_out) {
+                    self.pending.insert("service_tier".into(), tier.into());
                 }
                 self.write_stop(out);
                 self.end(out);

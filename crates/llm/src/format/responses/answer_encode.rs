@@ -33,6 +33,8 @@ pub(super) struct Frame {
     echo: Map<String, Value>,
     model: String,
     created: i64,
+    /// The time of day as last told; a completed answer was completed then.
+    pub(super) now: i64,
 }
 
 impl Frame {
@@ -41,6 +43,7 @@ impl Frame {
             echo: echo::echo(context.request),
             model: context.model.to_owned(),
             created: context.created,
+            now: context.created,
         }
     }
 
@@ -64,12 +67,13 @@ impl Frame {
             None => Value::Null,
         };
         let tier = answer.service_tier.as_deref();
+        let created = answer.created.unwrap_or(self.created);
         let told = json!({
             "id": answer.id,
             "object": "response",
-            "created_at": answer.created.unwrap_or(self.created),
+            "created_at": created,
+            "completed_at": (status == "completed").then(|| self.now.max(created)),
             "status": status,
-            "completed_at": null,
             "error": failure,
             "incomplete_details": incomplete,
             "model": self.model,

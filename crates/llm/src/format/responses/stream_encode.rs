@@ -306,6 +306,10 @@ impl Encoder {
 }
 
 impl StreamEncoder for Encoder {
+    fn tell_time(&mut self, seconds: i64) {
+        self.frame.now = seconds;
+    }
+
     fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
         if self.finished {
             return;
