@@ -31,7 +31,7 @@ use freehold_server::data_folder;
     propagate_version = true,
     disable_help_subcommand = true,
     after_help = "Examples:
-  freehold models fetch smollm2                  fetch small open weights once
+  freehold models fetch smollm2-135m-instruct    fetch small open weights once
   freehold serve                                 serve them, and your providers, on 127.0.0.1:8484
   freehold chat \"Why is the sky blue?\"           ask through the running server
   freehold keys create --name ci --rpm 60        make a key for a program
