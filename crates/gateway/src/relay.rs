@@ -372,6 +372,8 @@ impl Relay {
             },
             Step::Event(event) => self.take_event(&event),
             Step::End => self.end(),
+            // The answer is there; how its connection ended is of no interest.
+            Step::Failed(_) if self.source.is_complete() => self.end(),
             Step::Failed(failed) => self.fail(&failed),
         }
     }
