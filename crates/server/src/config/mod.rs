@@ -1,6 +1,6 @@
 //! One `freehold.toml`: typed, checked, and read again when it changes.
 //!
-//! A file per table. [`load`] reads, parses and validates; [`Source`] knows
+//! A file per table. `Source::load` reads, parses and validates; [`Source`] knows
 //! where from; [`watch`] does it again. Nothing else in the workspace reads a
 //! configuration file or the environment.
 

@@ -21,7 +21,7 @@
 //!   first.
 //! - A tool call whose input is no JSON object is sent as an object that
 //!   holds the raw text.
-//! - How much to think: see [`thinking`].
+//! - How much to think: see `thinking.rs`.
 //! - Sealed reasoning of another issuer is never sent to a provider. In an
 //!   answer it rides in `signature` or `data`, in an envelope.
 
