@@ -13,6 +13,7 @@
 mod attempt;
 mod book;
 pub mod call;
+mod eligible;
 pub mod engine;
 mod exchange;
 mod fetch;
