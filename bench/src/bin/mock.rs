@@ -76,8 +76,7 @@ async fn answer(mock: Arc<Mock>, request: Request<Incoming>) -> Result<Answer, I
     if !mock.latency.is_zero() {
         tokio::time::sleep(mock.latency).await;
     }
-    let head = body.get(..256.min(body.len())).unwrap_or_default();
-    if memchr::memmem::find(head, b"\"stream\":true").is_none() {
+    if memchr::memmem::find(&body, b"\"stream\":true").is_none() {
         return Ok(full(StatusCode::OK, answers::whole(api)));
     }
     mock.streams.fetch_add(1, Ordering::Relaxed);
