@@ -9,7 +9,7 @@ use freehold_control::{Head, Refusal, Waiting};
 use freehold_llm::format::codec;
 use freehold_llm::model::{ApiError, Event, Request};
 use freehold_llm::{DecodeError, Dialect, Losses};
-use freehold_types::{BodyError, BoxBody, Env, ErrorKind, Transport, TransportError};
+use freehold_types::{BodyError, BoxBody, Env, ErrorKind, Transport, TransportError, WireRequest};
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
@@ -24,7 +24,7 @@ use crate::wire::{self, Asked, Lane};
 const ANSWER_LIMIT: usize = 64 << 20;
 
 /// The largest error body that is read.
-const ERROR_LIMIT: usize = 256 << 10;
+pub(crate) const ERROR_LIMIT: usize = 256 << 10;
 
 /// The most of a stream that is held until its first event is whole.
 const FIRST_LIMIT: usize = 4 << 10;
@@ -69,7 +69,7 @@ impl Failed {
     }
 
     /// The request cannot be put to this deployment.
-    fn unsent(error: Box<ApiError>) -> Self {
+    pub(crate) fn unsent(error: Box<ApiError>) -> Self {
         let unfit = matches!(error.code.as_deref(), Some("strict_loss" | "unsupported_feature"));
         let fault = if unfit { Fault::Unfit } else { Fault::Client };
         Self { fault, error, raw: None, wait: None }
@@ -108,6 +108,18 @@ impl Failed {
     fn full(refusal: &Refusal) -> Self {
         let wait = refusal.retry_after_ms.map(Duration::from_millis);
         Self { fault: Fault::Full, error: crate::refuse::refusal(refusal), raw: None, wait }
+    }
+
+    /// There is no engine in this process.
+    pub(crate) fn no_engine() -> Self {
+        Self::new(
+            Fault::Missing,
+            ApiError::new(
+                ErrorKind::NotFound,
+                "local_not_built",
+                "this build has no local engine: build with the cargo feature `local`",
+            ),
+        )
     }
 
     /// A fault of ours, or the request's, found on the way.
@@ -253,26 +265,59 @@ pub(crate) async fn attempt(
     }
     let out =
         wire::outgoing(asked, deployment, request.map(AsRef::as_ref)).map_err(Failed::unsent)?;
-    let response =
-        doors.transport.send(out.wire).await.map_err(|error| Failed::transport(&error))?;
-    let dialect = match out.lane {
-        Lane::Bytes { .. } => asked.dialect,
-        Lane::Cross(to) => to,
+    let (dialect, cut_usage) = match out.lane {
+        Lane::Bytes { cut_usage } => (asked.dialect, cut_usage),
+        Lane::Cross(to) => (to, false),
     };
+    let expected = Expected {
+        caller: asked.dialect,
+        dialect,
+        stream: asked.stream,
+        cut_usage,
+        limit: ANSWER_LIMIT,
+    };
+    let (headers, content) = send(doors, out.wire, expected).await?;
+    Ok(Answered { headers, content, losses: out.losses })
+}
+
+/// What the answer to a request is to be.
+#[derive(Clone, Copy)]
+pub(crate) struct Expected {
+    /// In whose shape the client hears errors.
+    pub(crate) caller: Dialect,
+    /// What the other side speaks.
+    pub(crate) dialect: Dialect,
+    /// Whether a stream was asked for.
+    pub(crate) stream: bool,
+    /// Whether its usage chunk is only ours.
+    pub(crate) cut_usage: bool,
+    /// The most bytes of a whole answer.
+    pub(crate) limit: usize,
+}
+
+/// Sends a request and waits for the first byte of a stream, or for the whole
+/// of an answer that is none.
+pub(crate) async fn send(
+    doors: Doors<'_>,
+    request: WireRequest,
+    expected: Expected,
+) -> Result<(HeaderMap, Content), Failed> {
+    let Expected { caller, dialect, stream, cut_usage, limit } = expected;
+    let response =
+        doors.transport.send(request).await.map_err(|error| Failed::transport(&error))?;
     let (status, headers) = (response.status, response.headers);
     if !status.is_success() {
         let wait = retry_after(&headers, doors.env.now());
-        return Err(Box::pin(refused(asked, dialect, status, headers, response.body, wait)).await);
+        return Err(Box::pin(refused(caller, dialect, status, headers, response.body, wait)).await);
     }
-    let content = if asked.stream && is_event_stream(&headers) {
-        let cut_usage = matches!(out.lane, Lane::Bytes { cut_usage: true });
+    let content = if stream && is_event_stream(&headers) {
         first_of(dialect, cut_usage, response.body).await?
     } else {
-        let body = collect(response.body, ANSWER_LIMIT).await?;
+        let body = collect(response.body, limit).await?;
         check_whole(dialect, status, &body)?;
         Content::Whole { dialect, body }
     };
-    Ok(Answered { headers, content, losses: out.losses })
+    Ok((headers, content))
 }
 
 /// Whether headers announce a stream of events.
@@ -409,7 +454,7 @@ pub(crate) fn check_whole(
 
 /// An error response.
 async fn refused(
-    asked: &Asked<'_>,
+    caller: Dialect,
     dialect: Dialect,
     status: StatusCode,
     headers: HeaderMap,
@@ -426,7 +471,7 @@ async fn refused(
     if status.is_redirection() {
         return Failed::garbage(format!("it redirects ({status}); check the provider's base_url"));
     }
-    let raw = (dialect == asked.dialect
+    let raw = (dialect == caller
         && fault != Fault::Credential
         && body.trim_ascii().first() == Some(&b'{'))
     .then(|| Box::new(Raw { status, headers, body }));
@@ -440,14 +485,7 @@ async fn on_engine(
     request: Option<&Arc<Request>>,
 ) -> Result<Answered, Failed> {
     let Some(engine) = doors.engine else {
-        return Err(Failed::new(
-            Fault::Missing,
-            ApiError::new(
-                ErrorKind::NotFound,
-                "local_not_built",
-                "this build has no local engine: build with the cargo feature `local`",
-            ),
-        ));
+        return Err(Failed::no_engine());
     };
     let request = match request {
         Some(request) => Arc::clone(request),
@@ -487,7 +525,7 @@ fn silent() -> Event {
     ))
 }
 
-fn engine_failed(error: Box<ApiError>) -> Failed {
+pub(crate) fn engine_failed(error: Box<ApiError>) -> Failed {
     let fault = match error.kind {
         ErrorKind::Unavailable | ErrorKind::OverLimit => Fault::RateLimited,
         ErrorKind::NotFound => Fault::Missing,

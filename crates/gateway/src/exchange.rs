@@ -1,6 +1,8 @@
 //! One exchange from the client's bytes to the client's answer.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use freehold_control::{Ask, Code, Principal};
@@ -12,17 +14,16 @@ use futures_util::future::{Either, select};
 use http::header::{CONNECTION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::attempt::{Answered, Content, Doors, Failed, Raw, Trying, attempt};
+use crate::attempt::{Answered, Content, Doors, Failed, Trying, attempt};
 use crate::book::{Book, Opening};
 use crate::call::{Call, Reply, ReplyBody};
 use crate::eligible::{affinity, eligible, stateless, unknown_model};
+use crate::fallback::Walk;
 use crate::fetch::needs_inline;
-use crate::health::Verdict;
 use crate::metrics::Outcome;
 use crate::plan::{Deployment, Route};
 use crate::relay::{Relay, fold_engine};
 use crate::retry::Fault;
-use crate::route::{Candidate, order};
 use crate::wire::{Asked, OUTPUT_LIMIT_UNSET};
 use crate::{Gateway, refuse};
 
@@ -135,62 +136,27 @@ impl Gateway {
         mut book: Box<Book>,
     ) -> Result<Reply, Box<ApiError>> {
         book.begin().await?;
-        let route = &asked.route;
-        route.first_attempt();
-        let order = self.order(asked, candidates);
-        let mut last: Option<Failed> = None;
-        'deployments: for (place, at) in order.iter().enumerate() {
-            let Some(deployment) = candidates.get(*at) else { continue };
-            let mut nth = 0;
-            loop {
-                if book.attempts() > route.retry.most {
-                    break 'deployments;
-                }
-                // The last resort is tried whatever its breaker says only if
-                // nothing was tried at all.
-                if !(self.may_try(deployment) || last.is_none() && place + 1 == order.len()) {
-                    break;
-                }
-                let next = order.get(place + 1).and_then(|at| candidates.get(*at));
-                let failed = match self.hedged(asked, deployment, next, &mut book).await {
-                    Ok((trying, answered)) => match self.reply(asked, trying, answered, book).await
-                    {
-                        Ok(reply) => return Ok(reply),
-                        Err(back) => {
-                            let (failed, returned) = *back;
-                            book = returned;
-                            failed
-                        }
-                    },
-                    Err(failed) => failed,
-                };
-                let fault = failed.fault;
-                let wait = failed.wait;
-                last = Some(failed);
-                if fault == Fault::Client {
-                    break 'deployments;
-                }
-                let rest = order.get(place + 1..).unwrap_or_default();
-                let mut others = rest.iter().filter_map(|at| candidates.get(*at));
-                if route.falls_back_on(fault) && others.any(|other| self.is_well(other)) {
-                    break;
-                }
-                if !fault.retries_same() || book.attempts() > route.retry.most {
-                    break 'deployments;
-                }
-                let Some(rest) = self.rest_of(deployment) else { break 'deployments };
-                let wait = wait.unwrap_or_default().max(rest);
-                let Some(wait) = route.retry.wait(nth, Some(wait), self.chance()) else {
-                    break 'deployments;
-                };
-                if !route.may_retry() {
-                    break 'deployments;
-                }
-                nth += 1;
+        let price = |d: &Deployment| self.price_of(asked, d);
+        let order = self.order(&asked.route, candidates, || affinity(asked), price);
+        let mut walk = Walk::new(self, &asked.route, candidates, order);
+        while let Some(deployment) = walk.next(book.attempts()) {
+            let failed = match self.hedged(asked, deployment, &mut walk, &mut book).await {
+                Ok((trying, answered)) => match self.reply(asked, trying, answered, book).await {
+                    Ok(reply) => return Ok(reply),
+                    Err(back) => {
+                        let (failed, returned) = *back;
+                        book = returned;
+                        failed
+                    }
+                },
+                Err(failed) => failed,
+            };
+            let Some(wait) = walk.failed(failed, book.attempts()) else { break };
+            if !wait.is_zero() {
                 self.env.sleep(wait).await;
             }
         }
-        Ok(Self::failed(asked, last, book))
+        Ok(walk.end(book, asked.dialect, &asked.call.request_id))
     }
 
     /// Calls one deployment and, if it is slow and the route hedges, the next
@@ -199,24 +165,25 @@ impl Gateway {
         &self,
         asked: &Asked<'_>,
         deployment: &Arc<Deployment>,
-        next: Option<&Arc<Deployment>>,
+        walk: &mut Walk<'_>,
         book: &mut Book,
     ) -> Result<(Trying, Answered), Failed> {
-        let (Some(after), Some(next)) = (asked.route.hedge_after, next) else {
+        let (Some(after), Some(spare)) = (asked.route.hedge_after, walk.spare()) else {
             let trying = book.attempt(deployment, &asked.model_at(deployment))?;
             return self.tried(asked, deployment, trying).await;
         };
         // Seldom taken, and large: two attempts at once.
-        Box::pin(self.race(asked, deployment, next, after, book)).await
+        Box::pin(self.race(asked, (deployment, spare), after, walk, book)).await
     }
 
-    /// The two attempts of a hedge.
+    /// The two attempts of a hedge. Where both fail, the failure is that of
+    /// the one that was asked first, as the walk goes on from there.
     async fn race(
         &self,
         asked: &Asked<'_>,
-        deployment: &Arc<Deployment>,
-        next: &Arc<Deployment>,
-        after: std::time::Duration,
+        (deployment, spare): (&Arc<Deployment>, &Arc<Deployment>),
+        after: Duration,
+        walk: &mut Walk<'_>,
         book: &mut Book,
     ) -> Result<(Trying, Answered), Failed> {
         let trying = book.attempt(deployment, &asked.model_at(deployment))?;
@@ -225,46 +192,71 @@ impl Gateway {
             Either::Left((answered, _)) => return answered,
             Either::Right(((), first)) => first,
         };
-        if !self.may_try(next) {
+        if !self.may_try(spare) {
             return first.await;
         }
-        let Ok(trying) = book.attempt(next, &asked.model_at(next)) else {
+        let Ok(trying) = book.attempt(spare, &asked.model_at(spare)) else {
             return first.await;
         };
-        asked.route.cell.metrics.hedges.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let second = Box::pin(self.tried(asked, next, trying));
-        match select(first, second).await {
+        asked.route.cell.metrics.hedges.fetch_add(1, Ordering::Relaxed);
+        let second = Box::pin(self.tried(asked, spare, trying));
+        let (first, second) = match select(first, second).await {
             Either::Left((Ok(won), loser)) => {
                 drop(loser);
-                book.hedge_lost(next, &asked.model_at(next));
-                Ok(won)
+                book.hedge_lost(spare, &asked.model_at(spare));
+                return Ok(won);
             }
             Either::Right((Ok(won), loser)) => {
                 drop(loser);
                 book.hedge_lost(deployment, &asked.model_at(deployment));
-                Ok(won)
+                return Ok(won);
             }
-            Either::Left((Err(_), other)) | Either::Right((Err(_), other)) => other.await,
-        }
+            Either::Left((Err(first), second)) => (first, second.await),
+            Either::Right((Err(second), first)) => match first.await {
+                Ok(won) => return Ok(won),
+                Err(first) => (first, Err(second)),
+            },
+        };
+        let second = match second {
+            Ok(won) => return Ok(won),
+            Err(second) => second,
+        };
+        walk.spare_failed();
+        // What is wrong with the request is wrong with it everywhere.
+        Err(if second.fault == Fault::Client { second } else { first })
     }
 
     async fn tried(
         &self,
         asked: &Asked<'_>,
         deployment: &Arc<Deployment>,
-        mut trying: Trying,
+        trying: Trying,
     ) -> Result<(Trying, Answered), Failed> {
-        let doors = Doors {
-            transport: self.transport.as_ref(),
-            engine: self.engine.as_deref(),
-            env: self.env.as_ref(),
-        };
         let fetched = if needs_inline(asked, deployment) {
             Box::pin(self.inline(asked)).await?
         } else {
             None
         };
-        match attempt(doors, asked, deployment, fetched.as_ref()).await {
+        let answered = attempt(self.doors(), asked, deployment, fetched.as_ref()).await;
+        self.told(&asked.call.request_id, trying, answered)
+    }
+
+    pub(crate) fn doors(&self) -> Doors<'_> {
+        Doors {
+            transport: self.transport.as_ref(),
+            engine: self.engine.as_deref(),
+            env: self.env.as_ref(),
+        }
+    }
+
+    /// Tells a deployment's health how an attempt went.
+    pub(crate) fn told(
+        &self,
+        request_id: &str,
+        mut trying: Trying,
+        answered: Result<Answered, Failed>,
+    ) -> Result<(Trying, Answered), Failed> {
+        match answered {
             Ok(answered) => {
                 trying.answered(self.env.monotonic());
                 Ok((trying, answered))
@@ -273,8 +265,8 @@ impl Gateway {
                 trying.failed(self.env.monotonic(), failed.fault, failed.wait);
                 tracing::debug!(
                     target: "freehold::attempt",
-                    request_id = %asked.call.request_id,
-                    provider = %deployment.provider.name,
+                    request_id,
+                    provider = %trying.deployment().provider.name,
                     fault = failed.fault.word(),
                     error = %failed.error.message,
                     "attempt failed"
@@ -293,7 +285,6 @@ impl Gateway {
         answered: Answered,
         mut book: Box<Book>,
     ) -> Result<Reply, Box<(Failed, Box<Book>)>> {
-        let deployment = Arc::clone(trying.deployment());
         let mut headers = HeaderMap::new();
         let bytes_lane = match &answered.content {
             Content::Whole { dialect, .. } | Content::Stream { dialect, .. } => {
@@ -304,10 +295,7 @@ impl Gateway {
         if bytes_lane {
             copy_headers(&answered.headers, &mut headers);
         }
-        headers.insert(DEPLOYMENT, deployment.label.clone());
-        if book.attempts() > 1 {
-            headers.insert(ATTEMPTS, HeaderValue::from(book.attempts()));
-        }
+        show_deployment(trying.deployment(), book.attempts(), &mut headers);
         add_losses(&answered.losses, &mut headers);
         let stream = asked.stream;
         let kind = if stream { "text/event-stream; charset=utf-8" } else { "application/json" };
@@ -437,89 +425,6 @@ impl Gateway {
             created: self.env.now().as_second(),
         }
     }
-
-    /// No deployment answered: the last failure is the client's to hear.
-    fn failed(asked: &Asked<'_>, last: Option<Failed>, book: Box<Book>) -> Reply {
-        let request_id = &asked.call.request_id;
-        let Some(failed) = last else {
-            let mut error = ApiError::new(
-                ErrorKind::Unavailable,
-                "no_deployment",
-                format!(
-                    "no deployment of the route {} takes requests just now; try again",
-                    asked.route.name
-                ),
-            );
-            error.retry_after_ms = Some(1_000);
-            book.finish(error.status, Outcome::UpstreamError, Some(&error));
-            return refuse::reply(asked.dialect, &error, request_id);
-        };
-        let outcome = match failed.fault {
-            Fault::Client | Fault::TooLong | Fault::Unfit => Outcome::ClientError,
-            Fault::Full => Outcome::Shed,
-            _ => Outcome::UpstreamError,
-        };
-        let error = refuse::upstream(&failed);
-        let status = failed.raw.as_ref().map_or(error.status, |raw| raw.status.as_u16());
-        book.finish(status, outcome, Some(&error));
-        if let Some(raw) = failed.raw {
-            let Raw { status, headers: upstream, body } = *raw;
-            let mut headers = HeaderMap::new();
-            copy_headers(&upstream, &mut headers);
-            return Reply { status, headers, body: ReplyBody::Full(body) };
-        }
-        refuse::reply(asked.dialect, &error, request_id)
-    }
-
-    /// Whether a deployment could be tried.
-    fn is_well(&self, deployment: &Deployment) -> bool {
-        let now = self.env.monotonic();
-        !deployment.provider.cell.credential_is_down(now)
-            && !matches!(deployment.cell.health().peek(now), Verdict::No(_))
-    }
-
-    /// How long a deployment is to be left alone before it is tried again;
-    /// `None` if its breaker is open, which is not waited for.
-    fn rest_of(&self, deployment: &Deployment) -> Option<std::time::Duration> {
-        let now = self.env.monotonic();
-        let health = deployment.cell.health();
-        match health.peek(now) {
-            _ if health.is_open(now) => None,
-            Verdict::No(rest) => Some(rest),
-            Verdict::Yes | Verdict::Probe => Some(std::time::Duration::ZERO),
-        }
-    }
-
-    /// Whether a deployment may be tried; takes its probe, if it is up for one.
-    fn may_try(&self, deployment: &Deployment) -> bool {
-        let now = self.env.monotonic();
-        !deployment.provider.cell.credential_is_down(now)
-            && !matches!(deployment.cell.health().ask(now), Verdict::No(_))
-    }
-
-    fn order(&self, asked: &Asked<'_>, candidates: &[Arc<Deployment>]) -> Vec<usize> {
-        if candidates.len() == 1 {
-            return vec![0];
-        }
-        let now = self.env.monotonic();
-        let seen: Vec<Candidate> = candidates
-            .iter()
-            .enumerate()
-            .map(|(index, d)| {
-                let health = d.cell.health();
-                Candidate {
-                    index,
-                    weight: d.weight,
-                    latency: health.latency(now),
-                    in_flight: d.cell.in_flight.load(std::sync::atomic::Ordering::Relaxed),
-                    price: self.price_of(asked, d),
-                    healthy: !matches!(health.peek(now), Verdict::No(_))
-                        && !d.provider.cell.credential_is_down(now),
-                }
-            })
-            .collect();
-        order(asked.route.strategy, &seen, affinity(asked), self.chance())
-    }
 }
 
 /// Closes the books of a whole answer, which waits until they are durable
@@ -562,6 +467,14 @@ pub(crate) fn copy_headers(from: &HeaderMap, to: &mut HeaderMap) {
         if !dropped {
             to.append(name.clone(), value.clone());
         }
+    }
+}
+
+/// Tells the client who answered, and after how many attempts.
+pub(crate) fn show_deployment(deployment: &Deployment, attempts: u32, headers: &mut HeaderMap) {
+    headers.insert(DEPLOYMENT, deployment.label.clone());
+    if attempts > 1 {
+        headers.insert(ATTEMPTS, HeaderValue::from(attempts));
     }
 }
 

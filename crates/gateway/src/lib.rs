@@ -14,14 +14,17 @@ mod attempt;
 mod book;
 pub mod call;
 mod eligible;
+mod embed;
 pub mod engine;
 mod exchange;
+mod fallback;
 mod fetch;
 pub mod health;
 pub mod metrics;
 pub mod money;
 pub mod options;
 mod other;
+mod pass;
 pub mod plan;
 pub mod refuse;
 mod relay;
@@ -115,9 +118,9 @@ impl Gateway {
         let dialect = call.endpoint.dialect();
         let answered = match &call.endpoint {
             Endpoint::Model(dialect) => self.model(&call, *dialect).await,
-            Endpoint::CountTokens => Box::pin(self.count_tokens(&call)).await,
-            Endpoint::Embeddings => Box::pin(self.embeddings(&call)).await,
-            Endpoint::Completions => Box::pin(self.completions(&call)).await,
+            Endpoint::CountTokens | Endpoint::Embeddings | Endpoint::Completions => {
+                Box::pin(self.pass(&call)).await
+            }
             Endpoint::Other { .. } => Box::pin(self.other(&call)).await,
         };
         match answered {

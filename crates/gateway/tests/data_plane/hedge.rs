@@ -93,3 +93,26 @@ async fn both_fail() {
     assert!(world.wire.sent().len() <= 3, "no more than the rule allows");
     world.book().await;
 }
+
+#[tokio::test]
+async fn a_pair_that_failed_is_followed_by_the_third_or_by_the_first_again() {
+    let fail = || Act::Fail(TransportFault::Broken).after(600);
+    let third = "[[routes.r.deployments]]\nprovider = \"messages\"\nmodel = \"c\"";
+    for (route, expected) in [
+        (ROUTE.to_owned(), ["chat", "chat2", "chat"]),
+        (format!("{ROUTE}\n{third}"), ["chat", "chat2", "messages"]),
+    ] {
+        let world = World::new(&route).await;
+        // The second fails first, and would be well if it were asked again.
+        world.script("chat", fail());
+        world.script("chat2", Act::Fail(TransportFault::Broken));
+        world.script("chat", good());
+        world.script("chat2", good());
+        world.script("messages", Act::json(200, answer(Dialect::Messages)));
+        let heard = world.chat(request(Dialect::Chat, "r", false)).await;
+        assert_eq!(heard.status, 200, "{}", heard.text());
+        let pools: Vec<_> = world.wire.sent().into_iter().map(|s| s.pool).collect();
+        assert_eq!(pools, expected);
+        assert_eq!(world.book().await.attempts, 3);
+    }
+}

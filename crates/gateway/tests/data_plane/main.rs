@@ -24,6 +24,8 @@ mod limits;
 #[cfg(test)]
 mod other;
 #[cfg(test)]
+mod pass;
+#[cfg(test)]
 mod refused;
 #[cfg(test)]
 mod reload;
