@@ -160,3 +160,64 @@ fn redirected(from: &Uri, to: &str) -> Option<Uri> {
 fn shown(url: &str) -> String {
     url.split(['?', '#']).next().unwrap_or_default().chars().take(200).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::transport::HttpTransport;
+    use crate::transport::guard::{Guard, Network};
+
+    /// Answers every connection with the same bytes; counts them.
+    async fn peer(address: &str, answer: String) -> (SocketAddr, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
+        tokio::spawn(async move {
+            while let Ok((mut tcp, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(tcp.read_u8().await.unwrap());
+                }
+                tcp.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        (address, connections)
+    }
+
+    #[tokio::test]
+    async fn a_redirect_goes_through_the_guard_like_the_first_url() {
+        let file = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\n%PDF";
+        let (inner, reached) = peer("127.0.0.1:0", file.to_owned()).await;
+        let (allowed, _) = peer("127.0.0.2:0", file.to_owned()).await;
+        // 127.0.0.2 is let through and stands for a public address.
+        let guard = Guard { allow: vec![Network::parse("127.0.0.2").unwrap()], allow_http: true };
+        let transport = HttpTransport::new(1, guard);
+        let options = FetchOptions::default();
+        for (to, fetched) in [
+            (format!("http://{allowed}/"), true),
+            (format!("http://{inner}/"), false),
+            (format!("http://localhost:{}/", inner.port()), false),
+            (format!("http://[::ffff:127.0.0.1]:{}/", inner.port()), false),
+            (format!("http://user@{allowed}/"), false),
+            ("ftp://127.0.0.2/".to_owned(), false),
+        ] {
+            let moved = format!(
+                "HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\
+                 connection: close\r\n\r\n"
+            );
+            let (first, _) = peer("127.0.0.2:0", moved).await;
+            let media = follow(&transport, &options, &format!("http://{first}/a")).await;
+            assert_eq!(media.is_ok(), fetched, "{to}: {:?}", media.err());
+        }
+        assert_eq!(reached.load(Ordering::SeqCst), 0);
+    }
+}

@@ -19,6 +19,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::PoolSettings;
 use super::guard::Guard;
+use super::resolve::Resolver;
 use super::tls::{Alpn, Roots};
 use crate::options::HttpVersion;
 
@@ -50,6 +51,7 @@ struct Inner {
     ca_file: Option<std::path::PathBuf>,
     alpn: Alpn,
     guard: Option<Arc<Guard>>,
+    resolver: Arc<dyn Resolver>,
     roots: Arc<Roots>,
     limit: Duration,
 }
@@ -58,6 +60,7 @@ impl Connector {
     pub(super) fn new(
         settings: &PoolSettings,
         guard: Option<Arc<Guard>>,
+        resolver: Arc<dyn Resolver>,
         roots: Arc<Roots>,
     ) -> Result<Self, String> {
         let proxy = settings.proxy.as_ref().map(Proxy::parse).transpose()?;
@@ -68,7 +71,7 @@ impl Connector {
         };
         let ca_file = settings.ca_file.clone();
         let limit = settings.connect.unwrap_or(CONNECT_LIMIT);
-        Ok(Self(Arc::new(Inner { proxy, ca_file, alpn, guard, roots, limit })))
+        Ok(Self(Arc::new(Inner { proxy, ca_file, alpn, guard, resolver, roots, limit })))
     }
 }
 
@@ -116,7 +119,7 @@ impl Inner {
         }
         let (tcp, proxied) = match &self.proxy {
             Some(proxy) => {
-                let addresses = resolve(&proxy.host, proxy.port).await?;
+                let addresses = self.resolve(&proxy.host, proxy.port).await?;
                 let mut tcp = connect(&addresses).await?;
                 if https {
                     proxy.tunnel(&mut tcp, host, port).await.map_err(failed)?;
@@ -124,7 +127,7 @@ impl Inner {
                 (tcp, !https)
             }
             None => {
-                let addresses = resolve(host, port).await?;
+                let addresses = self.resolve(host, port).await?;
                 let tcp = match &self.guard {
                     Some(guard) => {
                         connect(&[guard.choose(host, &addresses).map_err(refused)?]).await?
@@ -146,20 +149,18 @@ impl Inner {
             .map_err(|e| failed(format!("TLS: {e}")))?;
         Ok(Wire::Tls(Box::new(TokioIo::new(tls))))
     }
+
+    async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(ip, port)]);
+        }
+        let found = self.resolver.resolve(host, port).await;
+        found.map_err(|e| failed(format!("cannot look up {host}: {e}")))
+    }
 }
 
 fn refused(message: String) -> ConnectError {
     ConnectError { fault: TransportFault::Refused, message }
-}
-
-async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, port)]);
-    }
-    let found = tokio::net::lookup_host((host, port))
-        .await
-        .map_err(|e| failed(format!("cannot look up {host}: {e}")))?;
-    Ok(found.collect())
 }
 
 async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, ConnectError> {

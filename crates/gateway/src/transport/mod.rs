@@ -6,6 +6,8 @@
 mod body;
 mod connect;
 pub mod guard;
+mod head;
+pub mod resolve;
 mod tls;
 
 use std::cell::Cell;
@@ -15,20 +17,20 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use freehold_types::{
     BoxFuture, Target, Transport, TransportError, TransportFault, WireRequest, WireResponse,
 };
 use http::HeaderValue;
 use http::header::PROXY_AUTHORIZATION;
 use http::uri::Scheme;
-use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use self::body::TimedBody;
 use self::connect::{ConnectError, Connector};
 use self::guard::Guard;
+use self::head::Outgoing;
+use self::resolve::{Resolver, SystemResolver};
 use crate::options::HttpVersion;
 
 thread_local! {
@@ -61,7 +63,7 @@ const IDLE_KEPT: Duration = Duration::from_secs(50);
 
 #[derive(Clone)]
 struct PooledClient {
-    client: Client<Connector, Full<Bytes>>,
+    client: Client<Connector, Outgoing>,
     /// For http requests, which a proxy reads.
     proxy_authorization: Option<HeaderValue>,
 }
@@ -71,6 +73,7 @@ pub struct HttpTransport {
     workers: Box<[Mutex<Pools>]>,
     settings: arc_swap::ArcSwap<HashMap<Arc<str>, PoolSettings>>,
     guard: Arc<Guard>,
+    resolver: Arc<dyn Resolver>,
     tls: Arc<tls::Roots>,
 }
 
@@ -86,10 +89,16 @@ impl HttpTransport {
     /// A transport with pools for `workers` threads. `guard` rules what
     /// untrusted addresses may be.
     pub fn new(workers: usize, guard: Guard) -> Self {
+        Self::with_resolver(workers, guard, Arc::new(SystemResolver))
+    }
+
+    /// A transport that looks names up by `resolver`.
+    pub fn with_resolver(workers: usize, guard: Guard, resolver: Arc<dyn Resolver>) -> Self {
         Self {
             workers: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
             settings: arc_swap::ArcSwap::default(),
             guard: Arc::new(guard),
+            resolver,
             tls: Arc::new(tls::Roots::default()),
         }
     }
@@ -134,7 +143,8 @@ impl HttpTransport {
         guard: Option<Arc<Guard>>,
     ) -> Result<PooledClient, TransportError> {
         let untrusted = guard.is_some();
-        let connector = Connector::new(settings, guard, Arc::clone(&self.tls))
+        let resolver = Arc::clone(&self.resolver);
+        let connector = Connector::new(settings, guard, resolver, Arc::clone(&self.tls))
             .map_err(|message| TransportError { fault: TransportFault::Connect, message })?;
         let proxy_authorization = connector.proxy_authorization();
         let mut builder = Client::builder(TokioExecutor::new());
@@ -160,7 +170,8 @@ impl Transport for HttpTransport {
         Box::pin(async move {
             let PooledClient { client, proxy_authorization } = client?;
             let host = uri.authority().map(ToString::to_string).unwrap_or_default();
-            let mut wire = http::Request::new(Full::new(body));
+            let (body, sent) = Outgoing::new(body);
+            let mut wire = http::Request::new(body);
             *wire.method_mut() = method;
             *wire.uri_mut() = uri;
             *wire.headers_mut() = headers;
@@ -169,14 +180,16 @@ impl Transport for HttpTransport {
             {
                 wire.headers_mut().insert(PROXY_AUTHORIZATION, value);
             }
-            let limit = timeouts.connect + timeouts.headers;
-            let response = match tokio::time::timeout(limit, client.request(wire)).await {
-                Ok(Ok(response)) => response,
-                Ok(Err(error)) => return Err(describe(&host, &error)),
-                Err(_) => {
+            let response = match head::in_time(client.request(wire), &sent, &timeouts).await {
+                Some(Ok(response)) => response,
+                Some(Err(error)) => return Err(describe(&host, &error)),
+                None => {
                     return Err(TransportError {
                         fault: TransportFault::HeadersTimeout,
-                        message: format!("{host} sent no response head within {limit:?}"),
+                        message: format!(
+                            "{host} sent no response head within {:?}",
+                            timeouts.headers
+                        ),
                     });
                 }
             };

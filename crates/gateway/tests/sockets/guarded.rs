@@ -1,13 +1,16 @@
 //! Untrusted addresses.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use freehold_gateway::transport::HttpTransport;
 use freehold_gateway::transport::guard::{Guard, Network};
-use freehold_types::{Target, TransportFault, WireRequest};
+use freehold_gateway::transport::resolve::Resolver;
+use freehold_types::{BoxFuture, Target, TransportFault, WireRequest};
 
-use crate::peer::{Peer, read, request, send};
+use crate::peer::{Peer, read, request, send, whole};
 
 fn untrusted(url: &str) -> WireRequest {
     WireRequest { target: Target::Untrusted, pool: None, ..request(url) }
@@ -117,6 +120,60 @@ async fn what_is_listed_is_reached_and_no_connection_is_kept() {
         assert_eq!(peer.connections.load(Ordering::SeqCst), n);
     }
     refused(&transport, "http://127.0.0.2:1/").await;
+}
+
+/// Answers each look-up with the next list of addresses.
+struct Scripted {
+    answers: Mutex<VecDeque<Vec<SocketAddr>>>,
+    asked: AtomicUsize,
+}
+
+impl Resolver for Scripted {
+    fn resolve<'a>(
+        &'a self,
+        host: &'a str,
+        _: u16,
+    ) -> BoxFuture<'a, std::io::Result<Vec<SocketAddr>>> {
+        assert_eq!(host, "rebinding.test");
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let answer = self.answers.lock().unwrap().pop_front().unwrap();
+        Box::pin(std::future::ready(Ok(answer)))
+    }
+}
+
+/// 127.0.0.2 is let through and stands for a public address; 127.0.0.1 is
+/// inside.
+fn rebinding(answers: &[&[SocketAddr]]) -> (HttpTransport, Arc<Scripted>) {
+    let answers = Mutex::new(answers.iter().map(|a| a.to_vec()).collect());
+    let resolver = Arc::new(Scripted { answers, asked: AtomicUsize::new(0) });
+    let guard = Guard { allow: vec![Network::parse("127.0.0.2").unwrap()], allow_http: true };
+    (HttpTransport::with_resolver(1, guard, resolver.clone()), resolver)
+}
+
+#[tokio::test]
+async fn a_name_that_leads_inside_the_second_time_does_not_get_there() {
+    let outer = Peer::at("127.0.0.2:0", &[&whole("outer")], std::time::Duration::ZERO).await;
+    let inner = Peer::at(
+        &format!("127.0.0.1:{}", outer.address.port()),
+        &[&whole("inner")],
+        std::time::Duration::ZERO,
+    )
+    .await;
+    let url = format!("http://rebinding.test:{}/", outer.address.port());
+    let (transport, resolver) =
+        rebinding(&[&[outer.address], &[inner.address], &[outer.address, inner.address]]);
+    // The connection goes to the address that was checked: there is no second
+    // look-up that could answer otherwise.
+    let response = send(&transport, untrusted(&url)).await.unwrap();
+    assert_eq!(read(response).await.unwrap(), "outer");
+    assert_eq!(resolver.asked.load(Ordering::SeqCst), 1);
+    // The next request looks again and is checked again.
+    refused(&transport, &url).await;
+    // One address of several is enough.
+    refused(&transport, &url).await;
+    assert_eq!(resolver.asked.load(Ordering::SeqCst), 3);
+    assert_eq!(inner.connections.load(Ordering::SeqCst), 0);
+    assert_eq!(outer.connections.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]

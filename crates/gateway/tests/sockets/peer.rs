@@ -37,8 +37,13 @@ impl Peer {
     /// Sends each of `pieces` in turn as the answer to each request, waiting
     /// `pause` before all but the first.
     pub(crate) async fn new(pieces: &[&str], pause: Duration) -> Self {
+        Self::at("127.0.0.1:0", pieces, pause).await
+    }
+
+    /// The same at an address.
+    pub(crate) async fn at(address: &str, pieces: &[&str], pause: Duration) -> Self {
         let pieces: Arc<[String]> = pieces.iter().map(|p| (*p).to_owned()).collect();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (heads_in, heads) = mpsc::channel(64);
         let (closed_in, closed) = mpsc::channel(64);

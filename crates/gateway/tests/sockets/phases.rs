@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use freehold_gateway::options::HttpVersion;
 use freehold_gateway::transport::PoolSettings;
-use freehold_types::{BodyError, Timeouts, TransportFault};
+use freehold_types::{BodyError, Secret, Timeouts, Transport as _, TransportFault};
 use http_body_util::BodyExt as _;
 use tokio::net::TcpListener;
 
@@ -51,6 +51,40 @@ async fn a_head_that_never_comes_is_cut_off_and_the_connection_with_it() {
     let error = send(&transport(PoolSettings::default()), asked).await.err().unwrap();
     assert_eq!(error.fault, TransportFault::HeadersTimeout);
     tokio::time::timeout(LONG, peer.closed.recv()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_limit_to_the_head_does_not_grow_by_the_limit_to_connect() {
+    let peer = Peer::new(&[], Duration::ZERO).await;
+    for body in ["", "{}"] {
+        let mut asked = request(&peer.url());
+        asked.body = body.into();
+        asked.timeouts = Timeouts { connect: LONG, headers: 100 * MS, ..timeouts() };
+        let transport = transport(PoolSettings::default());
+        let cut = tokio::time::timeout(LONG / 2, transport.send(asked)).await.unwrap();
+        assert_eq!(cut.err().unwrap().fault, TransportFault::HeadersTimeout);
+    }
+}
+
+#[tokio::test]
+async fn a_slow_connection_takes_nothing_from_the_time_to_the_head() {
+    // The proxy opens its tunnel late; what is behind it answers at once.
+    let opened = "HTTP/1.1 200 OK\r\n\r\n";
+    let proxy = Peer::new(&["", opened, ""], 200 * MS).await;
+    let settings = PoolSettings {
+        proxy: Some(Secret::new(format!("http://{}", proxy.address))),
+        connect: Some(300 * MS),
+        ..PoolSettings::default()
+    };
+    let mut asked = request("https://models.test/");
+    asked.timeouts = Timeouts { connect: 300 * MS, headers: 20 * MS, ..timeouts() };
+    // Past the tunnel there is no TLS: what fails is the connection, and not
+    // the head, for which no time has begun to run.
+    let error = send(&transport(settings), asked).await.err().unwrap();
+    assert!(
+        matches!(error.fault, TransportFault::Connect | TransportFault::ConnectTimeout),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -162,7 +196,7 @@ async fn new_settings_are_in_force_with_the_next_request() {
     let peer = Peer::answering("hello").await;
     let transport = transport(PoolSettings::default());
     send(&transport, request(&peer.url())).await.unwrap();
-    let proxy = Some(freehold_types::Secret::new("http://127.0.0.1:9"));
+    let proxy = Some(Secret::new("http://127.0.0.1:9"));
     let settings = PoolSettings { proxy, ..PoolSettings::default() };
     transport.configure([("p".into(), settings)].into());
     assert!(send(&transport, request(&peer.url())).await.is_err());
