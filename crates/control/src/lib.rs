@@ -37,5 +37,6 @@ pub use manage::{Issued, KeyChange, NewBudget, NewKey};
 pub use refusal::{Code, Refusal};
 pub use scope::Scope;
 pub use usage::{
-    Durability, Flush, Settlement, Tokens, UsageCounts, UsageSettings, UsageWriter, WhenStoreDown,
+    Durability, Flush, Lost, Settlement, Tokens, UsageCounts, UsageSettings, UsageWriter,
+    WhenStoreDown,
 };

@@ -9,7 +9,9 @@ use freehold_control::{Head, Refusal, Waiting};
 use freehold_llm::format::codec;
 use freehold_llm::model::{ApiError, Event, Request};
 use freehold_llm::{DecodeError, Dialect, Losses};
-use freehold_types::{BodyError, BoxBody, Env, ErrorKind, Transport, TransportError, WireRequest};
+use freehold_types::{
+    BodyError, BoxBody, Env, ErrorKind, Transport, TransportError, TransportFault, WireRequest,
+};
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
@@ -54,6 +56,9 @@ pub(crate) struct Failed {
     pub(crate) raw: Option<Box<Raw>>,
     /// What the provider asked for.
     pub(crate) wait: Option<Duration>,
+    /// Set where the provider may bill the attempt all the same: it had the
+    /// whole request and did not refuse it. The bytes of an answer that came.
+    pub(crate) billed: Option<u64>,
 }
 
 /// A response as it came.
@@ -64,20 +69,20 @@ pub(crate) struct Raw {
 }
 
 impl Failed {
-    fn new(fault: Fault, error: ApiError) -> Self {
-        Self { fault, error: Box::new(error), raw: None, wait: None }
+    pub(crate) fn new(fault: Fault, error: ApiError) -> Self {
+        Self { fault, error: Box::new(error), raw: None, wait: None, billed: None }
     }
 
     /// The request cannot be put to this deployment.
     pub(crate) fn unsent(error: Box<ApiError>) -> Self {
         let unfit = matches!(error.code.as_deref(), Some("strict_loss" | "unsupported_feature"));
         let fault = if unfit { Fault::Unfit } else { Fault::Client };
-        Self { fault, error, raw: None, wait: None }
+        Self { fault, error, raw: None, wait: None, billed: None }
     }
 
     /// A fault of ours before anything was sent.
     fn before(error: Box<ApiError>) -> Self {
-        Self { fault: Fault::Client, error, raw: None, wait: None }
+        Self { fault: Fault::Client, error, raw: None, wait: None, billed: None }
     }
 
     pub(crate) fn transport(error: &TransportError) -> Self {
@@ -86,10 +91,14 @@ impl Failed {
             Fault::Timeout => (ErrorKind::Timeout, "upstream_timeout"),
             _ => (ErrorKind::Upstream, "upstream_unreachable"),
         };
-        Self::new(
-            fault,
-            ApiError::new(kind, code, format!("the provider cannot be reached: {error}")),
-        )
+        let out = matches!(error.fault, TransportFault::HeadersTimeout | TransportFault::Broken);
+        Self {
+            billed: out.then_some(0),
+            ..Self::new(
+                fault,
+                ApiError::new(kind, code, format!("the provider cannot be reached: {error}")),
+            )
+        }
     }
 
     pub(crate) fn body(error: &BodyError) -> Self {
@@ -101,13 +110,25 @@ impl Failed {
             fault,
             ApiError::new(kind, code, format!("the provider's answer broke off: {error}")),
         )
+        .after(0)
+    }
+
+    /// The same after so many bytes of an answer, which may be billed.
+    pub(crate) fn after(self, bytes: usize) -> Self {
+        Self { billed: Some(bytes as u64), ..self }
     }
 
     /// The deployment has as many requests before it as it bears; nothing was
     /// sent.
     fn full(refusal: &Refusal) -> Self {
         let wait = refusal.retry_after_ms.map(Duration::from_millis);
-        Self { fault: Fault::Full, error: crate::refuse::refusal(refusal), raw: None, wait }
+        Self {
+            fault: Fault::Full,
+            error: crate::refuse::refusal(refusal),
+            raw: None,
+            wait,
+            billed: None,
+        }
     }
 
     /// There is no engine in this process.
@@ -334,7 +355,7 @@ async fn first_of(dialect: Dialect, cut_usage: bool, mut rest: BoxBody) -> Resul
     while !holds_event(&first) && first.len() < FIRST_LIMIT {
         let data = match rest.frame().await {
             None if has_data(&first) => break,
-            None => return Err(Failed::garbage("the stream ended before it began")),
+            None => return Err(Failed::garbage("the stream ended before it began").after(0)),
             Some(Err(error)) => return Err(Failed::body(&error)),
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
         };
@@ -345,7 +366,7 @@ async fn first_of(dialect: Dialect, cut_usage: bool, mut rest: BoxBody) -> Resul
         None => Ok(Content::Stream { dialect, cut_usage, first, rest }),
         Some(error) => {
             let fault = Fault::of_status(error.status, error.code.as_deref());
-            Err(Failed { fault, error: Box::new(error), raw: None, wait: None })
+            Err(Failed { fault, error: Box::new(error), raw: None, wait: None, billed: None })
         }
     }
 }
@@ -399,9 +420,11 @@ pub(crate) async fn collect(mut body: BoxBody, limit: usize) -> Result<Bytes, Fa
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|error| Failed::body(&error))?.into_data() else { continue };
-        if first.len() + more.len() + data.len() > limit {
-            return Err(Failed::garbage(format!("it is larger than {limit} bytes")));
+        let came = first.len() + more.len();
+        let frame = frame.map_err(|error| Failed::body(&error).after(came))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if came + data.len() > limit {
+            return Err(Failed::garbage(format!("it is larger than {limit} bytes")).after(came));
         }
         // One frame, as most answers are, is not copied.
         if more.is_empty() && first.is_empty() {
@@ -429,7 +452,10 @@ pub(crate) fn check_whole(
         let start: String =
             String::from_utf8_lossy(trimmed.get(..100.min(trimmed.len())).unwrap_or_default())
                 .into_owned();
-        return Err(Failed::garbage(format!("expected JSON, found: {start}")));
+        let failed = Failed::garbage(format!("expected JSON, found: {start}"));
+        // A page of a proxy's is nothing that a provider bills.
+        let began = trimmed.first() == Some(&b'{');
+        return Err(if began { failed.after(body.len()) } else { failed });
     }
     // An error object stands at the start of its body; Responses has
     // `"error": null` in every answer, which decode_answer tells apart.
@@ -445,7 +471,7 @@ pub(crate) fn check_whole(
                     ApiError { status, ..*error },
                 )
             }
-            other => Failed::garbage(other),
+            other => Failed::garbage(other).after(body.len()),
         });
     }
     debug_assert!(status.is_success());
@@ -475,7 +501,7 @@ async fn refused(
         && fault != Fault::Credential
         && body.trim_ascii().first() == Some(&b'{'))
     .then(|| Box::new(Raw { status, headers, body }));
-    Failed { fault, error: Box::new(error), raw, wait }
+    Failed { fault, error: Box::new(error), raw, wait, billed: None }
 }
 
 async fn on_engine(
@@ -533,5 +559,5 @@ pub(crate) fn engine_failed(error: Box<ApiError>) -> Failed {
         _ => Fault::Client,
     };
     let wait = error.retry_after_ms.map(Duration::from_millis);
-    Failed { fault, error, raw: None, wait }
+    Failed { fault, error, raw: None, wait, billed: None }
 }

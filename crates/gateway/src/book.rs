@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use freehold_control::{Flush, Principal, Settlement, Ticket};
+use freehold_control::{Flush, Lost, Principal, Settlement, Ticket};
 use freehold_llm::format::codec;
 use freehold_llm::model::{ApiError, Request, Usage};
 use freehold_llm::{AnswerContext, Dialect, IdSource, StreamEncoder, estimate};
@@ -50,8 +50,16 @@ pub(crate) struct Book {
     model_there: Arc<str>,
     /// Keeps the deployment's place until the answer has ended.
     trying: Option<Trying>,
-    /// What hedges that lost may have cost.
-    lost: Money,
+    /// An attempt beside it, in a hedge.
+    beside: Option<(Arc<Deployment>, Arc<str>)>,
+    /// Whether nobody knows yet how the one tried last went.
+    under_way: bool,
+    /// Attempts that gave no answer and may be billed all the same.
+    lost: Vec<Lost>,
+    /// What rounding did to their cost.
+    lost_rounding: Rounding,
+    /// What is reserved for them, beside the reservation for one attempt.
+    covered: Money,
     usage: Option<Usage>,
     request: Option<Arc<Request>>,
 }
@@ -70,7 +78,11 @@ impl Book {
             deployment: None,
             model_there: Arc::from(""),
             trying: None,
-            lost: Money::ZERO,
+            beside: None,
+            under_way: false,
+            lost: Vec::new(),
+            lost_rounding: Rounding::default(),
+            covered: Money::ZERO,
             usage: None,
             request: None,
         })
@@ -94,9 +106,100 @@ impl Book {
     ) -> Result<Trying, Failed> {
         let trying = Trying::enter(deployment, model, self.opening.gateway.env.monotonic())?;
         self.attempts += 1;
+        self.under_way = true;
         self.deployment = Some(Arc::clone(deployment));
         self.model_there = Arc::clone(trying.model());
         Ok(trying)
+    }
+
+    /// Begins an attempt beside the one that is under way.
+    pub(crate) fn attempt_beside(
+        &mut self,
+        deployment: &Arc<Deployment>,
+        model: &str,
+    ) -> Result<Trying, Failed> {
+        let first = self.deployment.clone().map(|d| (d, Arc::clone(&self.model_there)));
+        let trying = self.attempt(deployment, model)?;
+        self.beside = first;
+        Ok(trying)
+    }
+
+    /// An attempt has failed. If it may be billed all the same, it is posted as
+    /// a line of its own, once; gives the failure on.
+    pub(crate) fn failed(
+        &mut self,
+        deployment: &Arc<Deployment>,
+        model: &str,
+        mut failed: Failed,
+    ) -> Failed {
+        self.ended(deployment);
+        if let Some(bytes) = failed.billed.take() {
+            self.post(deployment, model, estimate::estimate_tokens_of_len(bytes));
+        }
+        failed
+    }
+
+    /// An attempt was cancelled since another one was faster: the provider may
+    /// bill the input that it read, so that is posted.
+    pub(crate) fn hedge_lost(&mut self, deployment: &Arc<Deployment>, model: &str) {
+        self.ended(deployment);
+        self.post(deployment, model, 0);
+    }
+
+    /// It is known how an attempt went.
+    fn ended(&mut self, deployment: &Arc<Deployment>) {
+        if self.beside.take_if(|(beside, _)| Arc::ptr_eq(beside, deployment)).is_none() {
+            self.under_way = false;
+        }
+    }
+
+    /// Posts an attempt that gave no answer, by what it may have used.
+    fn post(&mut self, deployment: &Deployment, model: &str, output: u64) {
+        let (lost, rounding) = self.loss(deployment, model, output);
+        self.lost_rounding.0 = self.lost_rounding.0.saturating_add(rounding.0);
+        self.lost.push(lost);
+    }
+
+    fn loss(&self, deployment: &Deployment, model: &str, output: u64) -> (Lost, Rounding) {
+        let opening = &self.opening;
+        let usage =
+            Usage { input: opening.input_estimate, output, estimated: true, ..Usage::default() };
+        let cost = opening.gateway.cost(deployment, model, opening.tier.as_deref(), &usage);
+        let lost = Lost {
+            provider: Arc::clone(&deployment.provider.name),
+            deployment: Arc::clone(&deployment.name),
+            model: model.into(),
+            input_tokens: usage.input,
+            output_tokens: usage.output,
+            cost: cost.map_or(Money::ZERO, |(cost, _)| cost),
+            unpriced: cost.is_none(),
+        };
+        (lost, cost.map_or_else(Rounding::default, |(_, rounding)| rounding))
+    }
+
+    /// Reserves what lost attempts cost before a further one is sent, which the
+    /// first reservation then pays for. False if a budget does not bear it.
+    pub(crate) fn covers_lost(&mut self) -> bool {
+        self.covers(Money::ZERO)
+    }
+
+    /// The same before one of two attempts is going to be lost.
+    pub(crate) fn covers_hedge(&mut self, two: [(&Deployment, &str); 2]) -> bool {
+        let costs = two.map(|(deployment, model)| self.loss(deployment, model, 0).0.cost);
+        self.covers(costs.into_iter().max().unwrap_or(Money::ZERO))
+    }
+
+    fn covers(&mut self, more: Money) -> bool {
+        let need = self.lost.iter().fold(more, |sum, lost| sum.saturating_add(lost.cost));
+        if need <= self.covered {
+            return true;
+        }
+        let Some(ticket) = &mut self.ticket else { return false };
+        let extended = ticket.extend(need.saturating_sub(self.covered)).is_ok();
+        if extended {
+            self.covered = need;
+        }
+        extended
     }
 
     pub(crate) fn attempts(&self) -> u32 {
@@ -111,20 +214,10 @@ impl Book {
 
     /// The answer comes from this attempt.
     pub(crate) fn answers(&mut self, trying: &Trying) {
+        self.beside = None;
         self.deployment = Some(Arc::clone(trying.deployment()));
         self.model_there = Arc::clone(trying.model());
         self.first_byte = Some(self.opening.gateway.env.monotonic());
-    }
-
-    /// A second attempt beside the first was cancelled: the provider may bill
-    /// the input it read, so that is posted, as an estimate.
-    pub(crate) fn hedge_lost(&mut self, deployment: &Deployment, model: &str) {
-        let usage =
-            Usage { input: self.opening.input_estimate, estimated: true, ..Usage::default() };
-        let cost = self.opening.gateway.cost(deployment, model, None, &usage);
-        if let Some((cost, _)) = cost {
-            self.lost = self.lost.saturating_add(cost);
-        }
     }
 
     /// The answer broke off by the provider's fault.
@@ -217,16 +310,23 @@ impl Book {
         let ticket = self.ticket.take()?;
         // The place at the deployment is given back before anything is told.
         self.trying = None;
+        if let Some((beside, model)) = self.beside.take() {
+            // Both attempts of a hedge were under way when the client left.
+            self.post(&beside, &model, 0);
+        }
+        let lost = std::mem::take(&mut self.lost);
         let gateway = &self.opening.gateway;
         let usage = self.settled_usage(outcome);
         let deployment = self.deployment.as_deref();
         let cost = deployment.and_then(|deployment| {
             gateway.cost(deployment, &self.model_there, self.opening.tier.as_deref(), &usage)
         });
-        let (cost, rounding) = match cost {
-            Some((cost, rounding)) => (Some(cost.saturating_add(self.lost)), rounding),
-            None => ((self.lost != Money::ZERO).then_some(self.lost), Rounding::default()),
-        };
+        let rounding = cost.map_or(0, |(_, rounding)| rounding.0);
+        let rounding = Rounding(rounding.saturating_add(self.lost_rounding.0));
+        let cost = cost.map(|(cost, _)| cost);
+        let total = lost
+            .iter()
+            .fold(cost.unwrap_or(Money::ZERO), |sum, lost| sum.saturating_add(lost.cost));
         let cancelled = outcome == Outcome::Gone;
         let exchange = ticket.exchange();
         let settled = ticket.settle(Settlement {
@@ -243,8 +343,9 @@ impl Book {
             cost,
             rounding,
             estimated: usage.estimated,
+            lost,
         });
-        let total = self.count(outcome, &usage, cost);
+        let took = self.count(outcome, &usage, total);
         tracing::info!(
             target: "freehold::exchange",
             request_id = %self.opening.request_id,
@@ -264,16 +365,16 @@ impl Book {
             output_tokens = usage.output,
             cached_tokens = usage.cache_read.unwrap_or(0),
             estimated = usage.estimated,
-            cost = %cost.unwrap_or(Money::ZERO),
+            cost = %total,
             excess = %settled.excess.unwrap_or(Money::ZERO),
-            ms = u64::try_from(total.as_millis()).unwrap_or(u64::MAX),
+            ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             "exchange"
         );
         Some(settled.flush)
     }
 
     /// Counts the exchange; gives how long it took.
-    fn count(&self, outcome: Outcome, usage: &Usage, cost: Option<Money>) -> Duration {
+    fn count(&self, outcome: Outcome, usage: &Usage, cost: Money) -> Duration {
         let metrics = &self.opening.route.cell.metrics;
         metrics.in_flight.fetch_sub(1, Ordering::Relaxed);
         metrics.ended(outcome);
@@ -283,7 +384,7 @@ impl Book {
         if usage.estimated {
             metrics.estimated.fetch_add(1, Ordering::Relaxed);
         }
-        let micros = cost.map_or(0, |c| c.nanos() / 1_000);
+        let micros = cost.nanos() / 1_000;
         metrics.cost_micros.fetch_add(u64::try_from(micros).unwrap_or(0), Ordering::Relaxed);
         let total = self.opening.gateway.env.monotonic().saturating_sub(self.began);
         metrics.total.observe(total);
@@ -293,15 +394,15 @@ impl Book {
         total
     }
 
-    /// What to settle: what was told or estimated; nothing where no attempt
-    /// was made or the provider refused; the input where the client went away
-    /// before the answer began.
+    /// What to settle beside lost attempts: what was told or estimated; nothing
+    /// where there is no answer; the input where the client went away before it
+    /// began.
     fn settled_usage(&self, outcome: Outcome) -> Usage {
         if let Some(usage) = &self.usage {
             return usage.clone();
         }
         match outcome {
-            Outcome::Gone if self.attempts > 0 => {
+            Outcome::Gone if self.under_way => {
                 Usage { input: self.opening.input_estimate, estimated: true, ..Usage::default() }
             }
             _ => Usage::default(),

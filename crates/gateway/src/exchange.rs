@@ -8,7 +8,7 @@ use bytes::Bytes;
 use freehold_control::{Ask, Code, Principal};
 use freehold_llm::format::codec;
 use freehold_llm::model::{ApiError, Request, events_of};
-use freehold_llm::{AnswerContext, Dialect, IdSource, Losses, estimate, scan};
+use freehold_llm::{AnswerContext, Dialect, IdSource, Losses, StreamEncoder, estimate, scan};
 use freehold_types::ErrorKind;
 use futures_util::future::{Either, select};
 use http::header::{CONNECTION, CONTENT_TYPE};
@@ -151,7 +151,8 @@ impl Gateway {
                 },
                 Err(failed) => failed,
             };
-            let Some(wait) = walk.failed(failed, book.attempts()) else { break };
+            let wait = walk.failed(failed, book.attempts()).filter(|_| book.covers_lost());
+            let Some(wait) = wait else { break };
             if !wait.is_zero() {
                 self.env.sleep(wait).await;
             }
@@ -169,15 +170,16 @@ impl Gateway {
         book: &mut Book,
     ) -> Result<(Trying, Answered), Failed> {
         let (Some(after), Some(spare)) = (asked.route.hedge_after, walk.spare()) else {
-            let trying = book.attempt(deployment, &asked.model_at(deployment))?;
-            return self.tried(asked, deployment, trying).await;
+            let model = asked.model_at(deployment);
+            let trying = book.attempt(deployment, &model)?;
+            let tried = self.tried(asked, deployment, trying).await;
+            return tried.map_err(|failed| book.failed(deployment, &model, failed));
         };
         // Seldom taken, and large: two attempts at once.
         Box::pin(self.race(asked, (deployment, spare), after, walk, book)).await
     }
 
-    /// The two attempts of a hedge. Where both fail, the failure is that of
-    /// the one that was asked first, as the walk goes on from there.
+    /// The two attempts of a hedge.
     async fn race(
         &self,
         asked: &Asked<'_>,
@@ -186,44 +188,51 @@ impl Gateway {
         walk: &mut Walk<'_>,
         book: &mut Book,
     ) -> Result<(Trying, Answered), Failed> {
-        let trying = book.attempt(deployment, &asked.model_at(deployment))?;
+        let models = (asked.model_at(deployment), asked.model_at(spare));
+        let trying = book.attempt(deployment, &models.0)?;
         let first = Box::pin(self.tried(asked, deployment, trying));
         let first = match select(first, self.env.sleep(after)).await {
-            Either::Left((answered, _)) => return answered,
+            Either::Left((tried, _)) => {
+                return tried.map_err(|failed| book.failed(deployment, &models.0, failed));
+            }
             Either::Right(((), first)) => first,
         };
-        if !self.may_try(spare) {
-            return first.await;
-        }
-        let Ok(trying) = book.attempt(spare, &asked.model_at(spare)) else {
-            return first.await;
+        // Two attempts, of which one at most is answered.
+        let two = [(&**deployment, &*models.0), (&**spare, &*models.1)];
+        let trying = (book.covers_hedge(two) && self.may_try(spare))
+            .then(|| book.attempt_beside(spare, &models.1));
+        let Some(Ok(trying)) = trying else {
+            return first.await.map_err(|failed| book.failed(deployment, &models.0, failed));
         };
         asked.route.cell.metrics.hedges.fetch_add(1, Ordering::Relaxed);
         let second = Box::pin(self.tried(asked, spare, trying));
         let (first, second) = match select(first, second).await {
             Either::Left((Ok(won), loser)) => {
                 drop(loser);
-                book.hedge_lost(spare, &asked.model_at(spare));
+                book.hedge_lost(spare, &models.1);
                 return Ok(won);
             }
             Either::Right((Ok(won), loser)) => {
                 drop(loser);
-                book.hedge_lost(deployment, &asked.model_at(deployment));
+                book.hedge_lost(deployment, &models.0);
                 return Ok(won);
             }
-            Either::Left((Err(first), second)) => (first, second.await),
-            Either::Right((Err(second), first)) => match first.await {
-                Ok(won) => return Ok(won),
-                Err(first) => (first, Err(second)),
-            },
+            Either::Left((Err(failed), second)) => {
+                let failed = book.failed(deployment, &models.0, failed);
+                (failed, second.await)
+            }
+            Either::Right((Err(failed), first)) => {
+                let failed = book.failed(spare, &models.1, failed);
+                walk.spare_failed();
+                let first = first.await;
+                return first
+                    .map_err(|first| either(book.failed(deployment, &models.0, first), failed));
+            }
         };
-        let second = match second {
-            Ok(won) => return Ok(won),
-            Err(second) => second,
-        };
-        walk.spare_failed();
-        // What is wrong with the request is wrong with it everywhere.
-        Err(if second.fault == Fault::Client { second } else { first })
+        second.map_err(|failed| {
+            walk.spare_failed();
+            either(first, book.failed(spare, &models.1, failed))
+        })
     }
 
     async fn tried(
@@ -281,51 +290,26 @@ impl Gateway {
     async fn reply(
         &self,
         asked: &Asked<'_>,
-        mut trying: Trying,
+        trying: Trying,
         answered: Answered,
         mut book: Box<Book>,
-    ) -> Result<Reply, Box<(Failed, Box<Book>)>> {
-        let mut headers = HeaderMap::new();
-        let bytes_lane = match &answered.content {
-            Content::Whole { dialect, .. } | Content::Stream { dialect, .. } => {
-                *dialect == asked.dialect
-            }
-            Content::Events { .. } => false,
-        };
-        if bytes_lane {
-            copy_headers(&answered.headers, &mut headers);
-        }
-        show_deployment(trying.deployment(), book.attempts(), &mut headers);
-        add_losses(&answered.losses, &mut headers);
+    ) -> Result<Reply, Back> {
+        let headers = reply_headers(asked, &answered, &trying, &book);
         let stream = asked.stream;
-        let kind = if stream { "text/event-stream; charset=utf-8" } else { "application/json" };
-        if !bytes_lane || !headers.contains_key(CONTENT_TYPE) {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        }
-        let ok = StatusCode::OK;
         match answered.content {
-            Content::Stream { dialect, cut_usage, first, rest } => {
-                let relay = if dialect == asked.dialect {
-                    book.hold(trying);
-                    Relay::bytes(book, dialect, cut_usage, first, rest)
-                } else {
-                    let encoder = match self.encoder(asked, &mut book) {
-                        Ok(encoder) => encoder,
-                        Err(failed) => return Err(Box::new((failed, book))),
-                    };
-                    book.hold(trying);
+            Content::Stream { dialect, cut_usage, first, rest } if dialect == asked.dialect => {
+                book.hold(trying);
+                Ok(streamed(headers, Relay::bytes(book, dialect, cut_usage, first, rest)))
+            }
+            Content::Stream { dialect, first, rest, .. } => {
+                self.encoded(asked, trying, book, headers, |book, encoder| {
                     Relay::cross(book, dialect, encoder, first, rest)
-                };
-                Ok(Reply { status: ok, headers, body: ReplyBody::Stream(Box::new(relay)) })
+                })
             }
             Content::Events { first, rest } if stream => {
-                let encoder = match self.encoder(asked, &mut book) {
-                    Ok(encoder) => encoder,
-                    Err(failed) => return Err(Box::new((failed, book))),
-                };
-                book.hold(trying);
-                let relay = Relay::engine(book, encoder, &first, rest);
-                Ok(Reply { status: ok, headers, body: ReplyBody::Stream(Box::new(relay)) })
+                self.encoded(asked, trying, book, headers, |book, encoder| {
+                    Relay::engine(book, encoder, &first, rest)
+                })
             }
             Content::Whole { dialect, body } if dialect == asked.dialect && !stream => {
                 let usage = scan::answer_usage(dialect, &body);
@@ -334,29 +318,21 @@ impl Gateway {
                 if usage.is_none()
                     && let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&body)
                 {
-                    let failed = Failed::garbage(error);
-                    trying.failed(self.env.monotonic(), failed.fault, None);
-                    return Err(Box::new((failed, book)));
+                    return self.back(trying, Failed::garbage(error).after(body.len()), book);
                 }
                 book.whole(usage, &body);
                 book.answers(&trying);
                 finish(book).await;
-                Ok(Reply { status: ok, headers, body: ReplyBody::Full(body) })
+                Ok(Reply { status: StatusCode::OK, headers, body: ReplyBody::Full(body) })
             }
-            Content::Whole { dialect, body } => {
-                let decoded = codec(dialect).decode_answer(&body);
-                let answer = match decoded {
-                    Ok(answer) => answer,
-                    Err(error) => {
-                        let failed = Failed::unreadable(&error);
-                        trying.failed(self.env.monotonic(), failed.fault, None);
-                        return Err(Box::new((failed, book)));
-                    }
-                };
-                book.whole(answer.usage.clone(), &body);
-                book.answers(&trying);
-                self.whole(asked, &answer, book, headers).await
-            }
+            Content::Whole { dialect, body } => match codec(dialect).decode_answer(&body) {
+                Ok(answer) => {
+                    book.whole(answer.usage.clone(), &body);
+                    book.answers(&trying);
+                    self.whole(asked, &answer, book, headers).await
+                }
+                Err(error) => self.back(trying, Failed::unreadable(&error).after(body.len()), book),
+            },
             Content::Events { first, rest } => {
                 match Box::pin(fold_engine(asked.dialect, *first, rest)).await {
                     Ok(answer) => {
@@ -364,14 +340,35 @@ impl Gateway {
                         book.answers(&trying);
                         self.whole(asked, &answer, book, headers).await
                     }
-                    Err(error) => {
-                        let failed = Failed { fault: Fault::Server, error, raw: None, wait: None };
-                        trying.failed(self.env.monotonic(), failed.fault, None);
-                        Err(Box::new((failed, book)))
-                    }
+                    Err(error) => self.back(trying, Failed::new(Fault::Server, *error), book),
                 }
             }
         }
+    }
+
+    /// The reply of a stream that is written in the client's dialect here.
+    fn encoded(
+        &self,
+        asked: &Asked<'_>,
+        trying: Trying,
+        mut book: Box<Book>,
+        headers: HeaderMap,
+        relay: impl FnOnce(Box<Book>, Box<dyn StreamEncoder>) -> Relay,
+    ) -> Result<Reply, Back> {
+        match self.encoder(asked, &mut book) {
+            Ok(encoder) => {
+                book.hold(trying);
+                Ok(streamed(headers, relay(book, encoder)))
+            }
+            Err(failed) => Err(Box::new((failed, book))),
+        }
+    }
+
+    /// Gives the book back after an answer that is none.
+    fn back(&self, mut trying: Trying, failed: Failed, mut book: Box<Book>) -> Result<Reply, Back> {
+        trying.failed(self.env.monotonic(), failed.fault, None);
+        let failed = book.failed(trying.deployment(), trying.model(), failed);
+        Err(Box::new((failed, book)))
     }
 
     /// A whole answer from the hub, as the client asked for it.
@@ -381,7 +378,7 @@ impl Gateway {
         answer: &freehold_llm::model::Answer,
         book: Box<Book>,
         mut headers: HeaderMap,
-    ) -> Result<Reply, Box<(Failed, Box<Book>)>> {
+    ) -> Result<Reply, Back> {
         let request = match asked.request() {
             Ok(request) => request,
             Err(error) => return Err(Box::new((Failed::ours(error), book))),
@@ -408,7 +405,7 @@ impl Gateway {
         &self,
         asked: &Asked<'_>,
         book: &mut Book,
-    ) -> Result<Box<dyn freehold_llm::StreamEncoder>, Failed> {
+    ) -> Result<Box<dyn StreamEncoder>, Failed> {
         let request = asked.request().map_err(Failed::ours)?;
         let context = self.context(asked, &request);
         book.keep_request(Arc::clone(&request));
@@ -425,6 +422,39 @@ impl Gateway {
             created: self.env.now().as_second(),
         }
     }
+}
+
+/// A failure after an answer had begun, and the book for another attempt.
+type Back = Box<(Failed, Box<Book>)>;
+
+fn streamed(headers: HeaderMap, relay: Relay) -> Reply {
+    Reply { status: StatusCode::OK, headers, body: ReplyBody::Stream(Box::new(relay)) }
+}
+
+/// The headers of a reply: the provider's where the body is the provider's too.
+fn reply_headers(
+    asked: &Asked<'_>,
+    answered: &Answered,
+    trying: &Trying,
+    book: &Book,
+) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let bytes_lane = match &answered.content {
+        Content::Whole { dialect, .. } | Content::Stream { dialect, .. } => {
+            *dialect == asked.dialect
+        }
+        Content::Events { .. } => false,
+    };
+    if bytes_lane {
+        copy_headers(&answered.headers, &mut headers);
+    }
+    show_deployment(trying.deployment(), book.attempts(), &mut headers);
+    add_losses(&answered.losses, &mut headers);
+    let kind = if asked.stream { "text/event-stream; charset=utf-8" } else { "application/json" };
+    if !bytes_lane || !headers.contains_key(CONTENT_TYPE) {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    }
+    headers
 }
 
 /// Closes the books of a whole answer, which waits until they are durable
@@ -468,6 +498,12 @@ pub(crate) fn copy_headers(from: &HeaderMap, to: &mut HeaderMap) {
             to.append(name.clone(), value.clone());
         }
     }
+}
+
+/// The failure of a pair: the first one's, as the walk goes on from there,
+/// unless the second one knows that the request itself is wrong.
+fn either(first: Failed, second: Failed) -> Failed {
+    if second.fault == Fault::Client { second } else { first }
 }
 
 /// Tells the client who answered, and after how many attempts.

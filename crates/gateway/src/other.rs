@@ -62,7 +62,7 @@ impl Gateway {
         let outcome =
             if fault == Fault::Client { Outcome::ClientError } else { Outcome::UpstreamError };
         let error = codec(call.endpoint.dialect()).decode_error(status.as_u16(), &body);
-        let failed = Failed { fault, error: Box::new(error), raw: None, wait: None };
+        let failed = Failed { fault, error: Box::new(error), raw: None, wait: None, billed: None };
         let error = refuse::upstream(&failed);
         book.finish(error.status, outcome, Some(&error));
         // What is no JSON (a proxy's page) is told in the caller's shape.

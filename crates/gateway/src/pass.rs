@@ -82,6 +82,17 @@ impl<'a> Passing<'a> {
         }
     }
 
+    /// What a provider may bill of an attempt that failed: vectors are no
+    /// output, and counting is free.
+    fn billed(&self, failed: Failed) -> Failed {
+        let billed = match self.call.endpoint {
+            Endpoint::Completions => failed.billed,
+            Endpoint::Embeddings => failed.billed.map(|_| 0),
+            _ => None,
+        };
+        Failed { billed, ..failed }
+    }
+
     fn text_bytes(&self) -> u64 {
         (self.scan.body_bytes - self.scan.media_bytes) as u64
     }
@@ -189,9 +200,11 @@ impl Gateway {
                 Ok((trying, answered)) => {
                     return Ok(deliver(&passing, trying, answered, book).await);
                 }
-                Err(failed) => failed,
+                Err(failed) => passing.billed(failed),
             };
-            let Some(wait) = walk.failed(failed, book.attempts()) else { break };
+            let failed = book.failed(deployment, &passing.model_at(deployment), failed);
+            let wait = walk.failed(failed, book.attempts()).filter(|_| book.covers_lost());
+            let Some(wait) = wait else { break };
             if !wait.is_zero() {
                 self.env.sleep(wait).await;
             }

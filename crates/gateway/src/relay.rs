@@ -524,7 +524,7 @@ impl Failed {
         let fault = Fault::of_status(error.status, error.code.as_deref());
         // A client's fault cannot show itself in the middle of an answer.
         let fault = if fault == Fault::Client { Fault::Server } else { fault };
-        Self { fault, error: Box::new(error), raw: None, wait: None }
+        Self { fault, error: Box::new(error), raw: None, wait: None, billed: None }
     }
 
     fn decode(error: freehold_llm::DecodeError) -> Self {
@@ -549,6 +549,7 @@ impl Failed {
             )),
             raw: None,
             wait: None,
+            billed: None,
         }
     }
 }

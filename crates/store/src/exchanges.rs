@@ -13,6 +13,7 @@ use freehold_types::{
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::lost::{self, Lost};
 use crate::usage::{self, Dimensions, Sums};
 
 /// An exchange as it is known when it begins.
@@ -55,16 +56,25 @@ pub struct Closed {
     pub error: Option<Arc<str>>,
     /// The attempts that it took.
     pub attempts: u32,
-    /// What was used.
+    /// What the answer used.
     pub tokens: Tokens,
-    /// What that costs.
+    /// What all of it costs, lost attempts included.
     pub cost: Money,
     /// What rounding did to the cost.
     pub rounding: Rounding,
     /// Whether the tokens were counted by us, not said by the provider.
     pub estimated: bool,
-    /// Whether there is no price for it, so that the cost is zero.
+    /// Whether there is no price for the answer, so that it costs nothing.
     pub unpriced: bool,
+    /// Attempts that gave no answer and may be billed all the same.
+    pub lost: Vec<Lost>,
+}
+
+impl Closed {
+    /// What the answer alone costs.
+    pub(crate) fn answer_cost(&self) -> Money {
+        self.lost.iter().fold(self.cost, |cost, lost| cost.saturating_sub(lost.cost))
+    }
 }
 
 /// Token counts; those below `input` and `output` are parts of them.
@@ -235,6 +245,7 @@ fn lost(opened: &Opened, at: Timestamp) -> Closed {
         rounding: Rounding::default(),
         estimated: true,
         unpriced: false,
+        lost: Vec::new(),
     }
 }
 
@@ -279,7 +290,13 @@ fn settle<'a>(
             closed.unpriced,
         ];
         unit.expect(1, INSERT_CLOSED, args);
-        days.entry(dimensions(opened, closed)).or_default().add(state, closed);
+        lost::insert(unit, opened, &closed.lost);
+        let answered = (closed.provider.clone(), closed.model.clone());
+        days.entry(dimensions(opened, closed, answered)).or_default().add(state, closed);
+        for lost in &closed.lost {
+            let asked = (Some(Arc::clone(&lost.provider)), Some(Arc::clone(&lost.model)));
+            days.entry(dimensions(opened, closed, asked)).or_default().add_lost(lost);
+        }
     }
     for (dimensions, sums) in days {
         usage::add(unit, &dimensions, &sums);
@@ -287,7 +304,11 @@ fn settle<'a>(
 }
 
 /// An exchange belongs to the day in which it ended.
-fn dimensions(opened: &Opened, closed: &Closed) -> Dimensions {
+fn dimensions(
+    opened: &Opened,
+    closed: &Closed,
+    (provider, model): (Option<Arc<str>>, Option<Arc<str>>),
+) -> Dimensions {
     let none = || Arc::from("");
     Dimensions {
         tenant: opened.tenant.shared(),
@@ -295,8 +316,8 @@ fn dimensions(opened: &Opened, closed: &Closed) -> Dimensions {
         group: group_text(opened),
         key: opened.key.to_string().into(),
         route: Arc::clone(&opened.route),
-        provider: closed.provider.clone().unwrap_or_else(none),
-        model: closed.model.clone().unwrap_or_else(none),
+        provider: provider.unwrap_or_else(none),
+        model: model.unwrap_or_else(none),
     }
 }
 
@@ -326,7 +347,9 @@ pub async fn get(
     id: ExchangeId,
 ) -> Result<Option<Exchange>, DbError> {
     let mut rows = db.read(GET, args![tenant.shared(), id.to_string()]).await?;
-    rows.pop().map(read).transpose()
+    let mut found: Option<Exchange> = rows.pop().map(read).transpose()?;
+    lost::join(db, tenant, "", found.as_mut_slice()).await?;
+    Ok(found)
 }
 
 /// A tenant's exchanges in a state and of a key, or in any and of any, newest
@@ -342,9 +365,10 @@ pub async fn list(
     let after = page.after.clone().unwrap_or_else(|| "~".into());
     let state = state.map_or("", State::word);
     let key = key.map(|key| key.to_string()).unwrap_or_default();
-    let args = args![tenant.shared(), after, state, key, page.limit() + 1];
+    let args = args![tenant.shared(), after, state, key.clone(), page.limit() + 1];
     let rows = db.read(LIST, args).await?;
-    let exchanges = rows.into_iter().map(read).collect::<Result<_, _>>()?;
+    let mut exchanges: Vec<_> = rows.into_iter().map(read).collect::<Result<_, _>>()?;
+    lost::join(db, tenant, &key, &mut exchanges).await?;
     Ok(page.page(exchanges, |exchange: &Exchange| exchange.opened.id.to_string()))
 }
 
@@ -399,5 +423,6 @@ fn read_closed(row: &mut Row) -> Result<Closed, DbError> {
         rounding: Rounding(row.take()?),
         estimated: row.take()?,
         unpriced: row.take()?,
+        lost: Vec::new(),
     })
 }

@@ -13,6 +13,7 @@ pub mod budgets;
 pub mod exchanges;
 pub mod groups;
 pub mod keys;
+pub mod lost;
 pub mod usage;
 
 mod error;

@@ -15,11 +15,18 @@ pub(crate) struct Migration {
 }
 
 /// All of them, numbered from 1 without gaps.
-pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
-    number: 1,
-    name: "gateway",
-    sql: include_str!("../migrations/sqlite/0001_gateway.sql"),
-}];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        number: 1,
+        name: "gateway",
+        sql: include_str!("../migrations/sqlite/0001_gateway.sql"),
+    },
+    Migration {
+        number: 2,
+        name: "lost_attempts",
+        sql: include_str!("../migrations/sqlite/0002_lost_attempts.sql"),
+    },
+];
 
 /// Brings the database up to the last of `migrations`, or refuses one that was
 /// not made by them.

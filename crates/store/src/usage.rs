@@ -6,6 +6,7 @@ use std::sync::Arc;
 use freehold_types::{Db, DbError, Money, Row, TenantId, Unit, args};
 
 use crate::exchanges::{Closed, State, Tokens};
+use crate::lost::Lost;
 
 /// What usage is told apart by. In a report, what is not asked for is empty;
 /// so is what an exchange does not have.
@@ -40,9 +41,12 @@ pub struct Sums {
     pub estimated: u64,
     /// How many have no price.
     pub unpriced: u64,
-    /// Their tokens.
+    /// Attempts beside them that gave no answer and may be billed all the
+    /// same, counted where they were sent.
+    pub lost: u64,
+    /// The tokens of all of them.
     pub tokens: Tokens,
-    /// Their cost.
+    /// The cost of all of them.
     pub cost: Money,
 }
 
@@ -62,7 +66,15 @@ impl Sums {
         sum.cache_write_long = sum.cache_write_long.saturating_add(more.cache_write_long);
         sum.output = sum.output.saturating_add(more.output);
         sum.reasoning = sum.reasoning.saturating_add(more.reasoning);
-        self.cost = self.cost.saturating_add(closed.cost);
+        self.cost = self.cost.saturating_add(closed.answer_cost());
+    }
+
+    /// Adds an attempt that gave no answer.
+    pub(crate) fn add_lost(&mut self, lost: &Lost) {
+        self.lost = self.lost.saturating_add(1);
+        self.tokens.input = self.tokens.input.saturating_add(lost.input_tokens);
+        self.tokens.output = self.tokens.output.saturating_add(lost.output_tokens);
+        self.cost = self.cost.saturating_add(lost.cost);
     }
 }
 
@@ -113,9 +125,9 @@ pub struct Report {
 const ADD: &str = "INSERT INTO usage_days (tenant, day, group_name, key_id, route, provider,
     model, exchanges, errors, interrupted, estimated, unpriced, input_tokens, cache_read_tokens,
     cache_write_tokens, cache_write_long_tokens, output_tokens, reasoning_tokens, cost_units,
-    cost_nanos)
+    cost_nanos, lost)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-    $20)
+    $20, $21)
     ON CONFLICT (tenant, day, group_name, key_id, route, provider, model) DO UPDATE SET
     exchanges = usage_days.exchanges + excluded.exchanges,
     errors = usage_days.errors + excluded.errors,
@@ -131,7 +143,8 @@ const ADD: &str = "INSERT INTO usage_days (tenant, day, group_name, key_id, rout
     reasoning_tokens = usage_days.reasoning_tokens + excluded.reasoning_tokens,
     cost_units = usage_days.cost_units + excluded.cost_units
         + (usage_days.cost_nanos + excluded.cost_nanos) / 1000000000,
-    cost_nanos = (usage_days.cost_nanos + excluded.cost_nanos) % 1000000000";
+    cost_nanos = (usage_days.cost_nanos + excluded.cost_nanos) % 1000000000,
+    lost = usage_days.lost + excluded.lost";
 
 /// Each dimension is summed over unless its flag is 1. Nanos stay far from the
 /// end of a BIGINT: nine billion rows could not reach it.
@@ -149,7 +162,7 @@ const REPORT: &str = "SELECT
     CAST(SUM(cache_read_tokens) AS BIGINT), CAST(SUM(cache_write_tokens) AS BIGINT),
     CAST(SUM(cache_write_long_tokens) AS BIGINT), CAST(SUM(output_tokens) AS BIGINT),
     CAST(SUM(reasoning_tokens) AS BIGINT), CAST(SUM(cost_units) AS BIGINT),
-    CAST(SUM(cost_nanos) AS BIGINT)
+    CAST(SUM(cost_nanos) AS BIGINT), CAST(SUM(lost) AS BIGINT)
     FROM usage_days WHERE ($1 = '' OR tenant = $1) AND day >= $2 AND day <= $3
     GROUP BY by_tenant, by_day, by_group, by_key, by_route, by_provider, by_model
     ORDER BY by_tenant, by_day, by_group, by_key, by_route, by_provider, by_model
@@ -178,6 +191,7 @@ pub(crate) fn add(unit: &mut Unit, dimensions: &Dimensions, sums: &Sums) {
         sums.tokens.reasoning,
         cost_units,
         cost_nanos,
+        sums.lost,
     ];
     unit.expect(1, ADD, args);
 }
@@ -231,6 +245,7 @@ fn read(mut row: Row) -> Result<(Dimensions, Sums), DbError> {
             reasoning: row.take()?,
         },
         cost: summed(row.take()?, row.take()?)?,
+        lost: row.take()?,
     };
     Ok((dimensions, sums))
 }

@@ -109,7 +109,7 @@ impl Ticket {
 
     /// Ends the exchange with what it used.
     pub fn settle(mut self, settlement: Settlement) -> Settled {
-        let cost = settlement.cost.unwrap_or(Money::ZERO);
+        let cost = settlement.total_cost();
         let excess = self
             .reserved()
             .filter(|&reserved| cost > reserved)

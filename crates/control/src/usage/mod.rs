@@ -15,6 +15,7 @@ pub(crate) use batch::{Ending, How, Post};
 pub(crate) use books::{Books, Place};
 pub use books::{Durability, Flush, UsageCounts, UsageSettings, WhenStoreDown};
 pub use freehold_store::exchanges::Tokens;
+pub use freehold_store::lost::Lost;
 pub(crate) use recovery::recover;
 pub use settlement::Settlement;
 pub use writer::UsageWriter;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use freehold_store::exchanges::{Closed, Tokens};
+use freehold_store::lost::Lost;
 use freehold_types::{Money, Rounding};
 use jiff::Timestamp;
 
-/// What an exchange used and what became of it, all attempts together.
+/// What an exchange used and what became of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settlement {
     /// Who answered; `None` if nobody was asked.
@@ -22,7 +23,7 @@ pub struct Settlement {
     pub error: Option<Arc<str>>,
     /// How many attempts were sent.
     pub attempts: u32,
-    /// What they used.
+    /// What the answer used.
     pub tokens: Tokens,
     /// What that costs; `None` without a price.
     pub cost: Option<Money>,
@@ -30,10 +31,19 @@ pub struct Settlement {
     pub rounding: Rounding,
     /// Whether the tokens were counted here, not said by the provider.
     pub estimated: bool,
+    /// Attempts that gave no answer and may be billed all the same.
+    pub lost: Vec<Lost>,
 }
 
 impl Settlement {
-    /// Input and output tokens together.
+    /// What answer and lost attempts cost together.
+    pub(crate) fn total_cost(&self) -> Money {
+        let answer = self.cost.unwrap_or(Money::ZERO);
+        self.lost.iter().fold(answer, |cost, lost| cost.saturating_add(lost.cost))
+    }
+
+    /// Input and output tokens together, as limits count them: of the answer
+    /// alone, since lost attempts are not the client's doing.
     pub(crate) fn total_tokens(&self) -> u64 {
         self.tokens.input.saturating_add(self.tokens.output)
     }
@@ -45,6 +55,9 @@ impl Settlement {
 
     pub(crate) fn into_closed(self, closed_at: Timestamp) -> Closed {
         Closed {
+            cost: self.total_cost(),
+            unpriced: self.cost.is_none(),
+            estimated: self.estimated || !self.lost.is_empty(),
             closed_at,
             provider: self.provider,
             deployment: self.deployment,
@@ -53,10 +66,8 @@ impl Settlement {
             error: self.error,
             attempts: self.attempts,
             tokens: self.tokens,
-            unpriced: self.cost.is_none(),
-            cost: self.cost.unwrap_or(Money::ZERO),
             rounding: self.rounding,
-            estimated: self.estimated,
+            lost: self.lost,
         }
     }
 }

@@ -22,6 +22,8 @@ mod lanes;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod lost;
+#[cfg(test)]
 mod other;
 #[cfg(test)]
 mod pass;

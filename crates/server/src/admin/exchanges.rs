@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::{Extension, Json};
+use freehold_control::Lost;
 use freehold_store::exchanges::Exchange;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -75,10 +76,26 @@ fn exchange(exchange: &Exchange) -> Value {
             "cost": closed.cost.to_string(),
             "estimated": closed.estimated,
             "unpriced": closed.unpriced,
+            "lost": closed.lost.iter().map(lost).collect::<Vec<_>>(),
         });
         if let Value::Object(more) = more {
             row.extend(more);
         }
     }
     row
+}
+
+/// An attempt that gave no answer and may be billed all the same; its tokens
+/// are estimated.
+fn lost(lost: &Lost) -> Value {
+    json!({
+        "deployment": &*lost.deployment,
+        "provider": &*lost.provider,
+        "model": &*lost.model,
+        "input_tokens": lost.input_tokens,
+        "output_tokens": lost.output_tokens,
+        "cost": lost.cost.to_string(),
+        "estimated": true,
+        "unpriced": lost.unpriced,
+    })
 }

@@ -112,6 +112,7 @@ fn row(by: By, at: &Dimensions, sums: &Sums) -> Value {
         ("interrupted", sums.interrupted),
         ("estimated", sums.estimated),
         ("unpriced", sums.unpriced),
+        ("lost", sums.lost),
         ("input_tokens", sums.tokens.input),
         ("cache_read_tokens", sums.tokens.cache_read),
         ("cache_write_tokens", sums.tokens.cache_write),

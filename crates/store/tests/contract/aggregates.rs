@@ -7,7 +7,7 @@ use freehold_store::keys;
 use freehold_store::usage::{self, By, Query};
 use freehold_types::{Db, DbError, ExchangeId, GroupId, Money, PageRequest, TenantId, Unit};
 
-use crate::samples::{at, closed, id, key, money, opened};
+use crate::samples::{at, closed, id, key, lost, money, opened};
 
 fn tenant(name: &str) -> TenantId {
     TenantId::new(name).unwrap()
@@ -240,6 +240,37 @@ pub(crate) async fn usage_is_summed_by_what_is_asked_for(db: &dyn Db) {
     let report = usage::report(db, &one).await.unwrap();
     assert_eq!(report.rows.len(), 1);
     assert_eq!((&*report.rows[0].0.model, &*report.rows[0].0.route), ("m-1", "fast"));
+}
+
+pub(crate) async fn lost_attempts_are_lines_of_their_own(db: &dyn Db) {
+    let main = TenantId::main();
+    let mut rows = [(opened(&main, 1), closed("0.5")), (opened(&main, 2), closed("0.75"))];
+    // What all of it costs: the answer 0.5, and the two before it.
+    rows[1].1.lost = vec![lost("0.2"), lost("0.05")];
+    let batch = || exchanges::close(rows.iter().map(|(opened, closed)| (opened, closed)));
+    db.write(batch()).await.unwrap();
+    assert!(guard_holds_back(db, batch()).await, "they are posted once");
+
+    let stored = exchanges::get(db, &main, rows[1].0.id).await.unwrap().unwrap();
+    assert_eq!(stored.closed.as_ref(), Some(&rows[1].1));
+    let page = PageRequest::default();
+    for key in [None, Some(rows[0].0.key)] {
+        let listed = exchanges::list(db, &main, None, key, &page).await.unwrap().items;
+        let lost: Vec<_> = listed.iter().map(|e| e.closed.as_ref().unwrap().lost.len()).collect();
+        assert_eq!(lost, [2, 0]);
+    }
+
+    let by = By { provider: true, model: true, ..By::default() };
+    let report = usage::report(db, &days(by)).await.unwrap();
+    let sums: Vec<_> = report
+        .rows
+        .iter()
+        .map(|(at, sums)| (&*at.provider, &*at.model, sums.exchanges, sums.lost, sums.cost))
+        .collect();
+    assert_eq!(sums, [("slow", "m-0", 0, 2, money("0.25")), ("upstream", "m-1", 2, 0, money("1"))]);
+    assert_eq!((report.rows[0].1.tokens.input, report.rows[0].1.tokens.output), (140, 6));
+    let total = usage::report(db, &days(By::default())).await.unwrap();
+    assert_eq!(total.rows[0].1.cost, money("1.25"), "all that is in the exchanges");
 }
 
 pub(crate) async fn a_batch_in_doubt_may_be_sent_again(db: &dyn Db) {

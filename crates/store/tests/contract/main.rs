@@ -49,6 +49,7 @@ contract! {
     aggregates::an_open_that_comes_late_changes_nothing;
     aggregates::open_exchanges_are_settled_at_their_reservation;
     aggregates::usage_is_summed_by_what_is_asked_for;
+    aggregates::lost_attempts_are_lines_of_their_own;
     aggregates::a_batch_in_doubt_may_be_sent_again;
     aggregates::exchanges_are_listed_newest_first_by_the_page;
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use freehold_store::exchanges::{Closed, Opened, Tokens};
 use freehold_store::keys::Key;
+use freehold_store::lost::Lost;
 use freehold_types::{ExchangeId, KeyName, Money, Rounding, TenantId};
 use jiff::Timestamp;
 
@@ -71,6 +72,19 @@ pub(crate) fn closed(cost: &str) -> Closed {
         cost: money(cost),
         rounding: Rounding(-12),
         estimated: false,
+        unpriced: false,
+        lost: Vec::new(),
+    }
+}
+
+pub(crate) fn lost(cost: &str) -> Lost {
+    Lost {
+        provider: "slow".into(),
+        deployment: "slow/m".into(),
+        model: "m-0".into(),
+        input_tokens: 70,
+        output_tokens: 3,
+        cost: money(cost),
         unpriced: false,
     }
 }

@@ -1,0 +1,20 @@
+-- Attempts that failed, or lost a race, and may be billed all the same: one
+-- row each, with tokens of our own estimate. Their cost is in their exchange's.
+
+CREATE TABLE lost_attempts (
+    tenant TEXT NOT NULL,
+    exchange TEXT NOT NULL,
+    nth BIGINT NOT NULL,
+    provider TEXT NOT NULL,
+    deployment TEXT NOT NULL,
+    model TEXT NOT NULL,
+    input_tokens BIGINT NOT NULL,
+    output_tokens BIGINT NOT NULL,
+    cost_units BIGINT NOT NULL,
+    cost_nanos BIGINT NOT NULL,
+    unpriced BIGINT NOT NULL,
+    PRIMARY KEY (tenant, exchange, nth)
+);
+
+-- In a day's sums they are counted here, and not among the exchanges.
+ALTER TABLE usage_days ADD COLUMN lost BIGINT NOT NULL DEFAULT 0;
