@@ -1,5 +1,6 @@
 //! Freehold beside a bare hop and the upstream itself, in turn:
-//! `compare --freehold target/release/freehold [--rounds 10] [--window-ms 500]`.
+//! `compare --freehold target/release/freehold [--rounds 10] [--window-ms 500]`,
+//! of which `--shape 400`, `--connections 64` and `--lane byte` run a part.
 //!
 //! Proxies run on CPU 0, the mock and this load generator on CPU 1 (`taskset`),
 //! so that requests a second are per core of the proxy. Every figure is a
@@ -186,13 +187,22 @@ fn main() -> std::io::Result<()> {
         cold.as_millis(),
         mib(server.0.id())
     );
-    for (shape, bytes, stream) in
-        [("1 KB", 600, false), ("400 KB", 400_000, false), ("50-chunk stream", 600, true)]
-    {
+    let (shape_asked, lane_asked) =
+        (args.get("shape", String::new()), args.get("lane", String::new()));
+    let connections_asked = args.get("connections", 0);
+    let shapes = [("1 KB", 600, false), ("400 KB", 400_000, false), ("50-chunk stream", 600, true)];
+    for (shape, bytes, stream) in shapes {
         for connections in [1, 8, 64, 256] {
+            let other = connections_asked != 0 && connections != connections_asked;
+            if other || !shape.starts_with(&shape_asked) {
+                continue;
+            }
             let mut table: Vec<Vec<Round>> = LANES.iter().map(|_| Vec::new()).collect();
             for _ in 0..rounds {
                 for ((lane, name), column) in LANES.iter().zip(&mut table) {
+                    if !name.starts_with(&lane_asked) {
+                        continue;
+                    }
                     let pid = match lane {
                         Lane::Direct => None,
                         Lane::Hop => Some(hop.0.id()),
@@ -223,14 +233,20 @@ fn mib(pid: u32) -> f64 {
 }
 
 fn print_table(shape: &str, connections: usize, table: &[Vec<Round>], stream: bool) {
-    println!("\n{shape}, c={connections} (times in us, medians of {} rounds)", table[0].len());
+    let rounds = table.iter().map(Vec::len).max().unwrap_or(0);
+    println!("\n{shape}, c={connections} (times in us, medians of {rounds} rounds)");
     println!(
         "{:<12} {:>9} {:>8} {:>8} {:>9} {:>9} {:>8} {:>9} {:>9}",
         "lane", "req/s", "p50", "p99", "+p50", "+first", "cpu/req", "x hop +p50", "% hop rps"
     );
     for ((lane, name), rounds) in LANES.iter().zip(table) {
+        if rounds.is_empty() {
+            continue;
+        }
         let of = |f: fn(&Round) -> f64| median(rounds.iter().map(f).collect());
-        let paired = |f: &dyn Fn(usize) -> f64| median((0..rounds.len()).map(f).collect());
+        let paired = |f: &dyn Fn(usize) -> f64| {
+            median((0..rounds.len().min(table[0].len())).map(f).collect())
+        };
         let added = |lane: usize, n: usize| table[lane][n].p50 - table[0][n].p50;
         let this = LANES.iter().position(|(l, _)| l == lane).unwrap_or(0);
         println!(

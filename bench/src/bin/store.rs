@@ -140,6 +140,7 @@ fn exchange(n: u128) -> Result<(Opened, Closed), Failure> {
         rounding: Rounding::default(),
         estimated: false,
         unpriced: false,
+        lost: Vec::new(),
     };
     Ok((opened, closed))
 }

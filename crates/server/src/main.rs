@@ -7,6 +7,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use freehold_server::out;
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     match cli::Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,

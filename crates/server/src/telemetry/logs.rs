@@ -18,6 +18,7 @@ use tracing_subscriber::layer::{Context, Filter, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, Registry, fmt, reload};
 
+use super::json::JsonLine;
 use super::{EXCHANGE, Traces};
 use crate::config::{LogFormat, LogLevel, LogOptions};
 
@@ -43,13 +44,9 @@ impl Logs {
         let (filter, handle) = reload::Layer::new(LogFilter::new(options));
         let usual = if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
         let layer = match options.format.unwrap_or(usual) {
-            LogFormat::Json => fmt::layer()
-                .json()
-                .flatten_event(true)
-                .with_current_span(false)
-                .with_span_list(false)
-                .with_writer(queue.clone())
-                .boxed(),
+            LogFormat::Json => {
+                fmt::layer().event_format(JsonLine).with_writer(queue.clone()).boxed()
+            }
             LogFormat::Text => fmt::layer().with_ansi(false).with_writer(queue.clone()).boxed(),
         };
         tracing_subscriber::registry()

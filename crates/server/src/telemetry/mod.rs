@@ -1,6 +1,7 @@
 //! What the process says about itself: logs and traces.
 
-pub mod logs;
+pub mod json;
+mod logs;
 #[cfg(not(feature = "otlp"))]
 #[path = "no_otlp.rs"]
 mod otlp;

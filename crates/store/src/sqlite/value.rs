@@ -38,30 +38,84 @@ fn column(value: ValueRef<'_>) -> Result<Value, DbError> {
     })
 }
 
-/// Binds by number. To SQLite `$2` is a name like any other, and its own
-/// numbers follow the order in which names first appear.
-fn bind(statement: &mut CachedStatement<'_>, args: &[Value]) -> Result<(), DbError> {
-    let wanted = statement.parameter_count();
-    if wanted != args.len() {
-        return Err(DbError::Other(format!("{} arguments for {wanted} placeholders", args.len())));
-    }
-    for index in 1..=wanted {
-        let name = statement.parameter_name(index).unwrap_or_default();
-        let number = name.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok());
-        let arg = number.and_then(|number| args.get(number.checked_sub(1)?)).ok_or_else(|| {
-            DbError::Other(format!("the placeholder {name:?} is not one of $1 to ${wanted}"))
-        })?;
-        statement.raw_bind_parameter(index, Argument(arg)).map_err(|e| fault(&e))?;
-    }
-    Ok(())
+/// A prepared statement, and which argument goes to which of its places.
+///
+/// To SQLite `$2` is a name like any other, and its own numbers follow the
+/// order in which names first appear.
+struct Prepared<'c> {
+    statement: CachedStatement<'c>,
+    places: Vec<usize>,
 }
 
-/// Runs a statement that changes rows, and tells how many.
-pub(super) fn execute(connection: &Connection, sql: &str, args: &[Value]) -> Result<u64, DbError> {
-    let mut statement = connection.prepare_cached(sql).map_err(|e| fault(&e))?;
-    bind(&mut statement, args)?;
-    let changed = statement.raw_execute().map_err(|e| fault(&e))?;
-    Ok(u64::try_from(changed).unwrap_or(u64::MAX))
+impl<'c> Prepared<'c> {
+    fn new(connection: &'c Connection, sql: &str) -> Result<Self, DbError> {
+        let statement = connection.prepare_cached(sql).map_err(|e| fault(&e))?;
+        let wanted = statement.parameter_count();
+        let place = |index| {
+            let name = statement.parameter_name(index).unwrap_or_default();
+            let number = name.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok());
+            number
+                .filter(|number| (1..=wanted).contains(number))
+                .map(|number| number - 1)
+                .ok_or_else(|| {
+                    DbError::Other(format!(
+                        "the placeholder {name:?} is not one of $1 to ${wanted}"
+                    ))
+                })
+        };
+        let places = (1..=wanted).map(place).collect::<Result<_, _>>()?;
+        Ok(Self { statement, places })
+    }
+
+    fn bind(&mut self, args: &[Value]) -> Result<(), DbError> {
+        let wanted = self.places.len();
+        if wanted != args.len() {
+            let given = args.len();
+            return Err(DbError::Other(format!("{given} arguments for {wanted} placeholders")));
+        }
+        for (index, arg) in self.places.iter().filter_map(|place| args.get(*place)).enumerate() {
+            self.statement.raw_bind_parameter(index + 1, Argument(arg)).map_err(|e| fault(&e))?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs statements that change rows. The last one stays at hand: a unit tends
+/// to repeat it.
+pub(super) struct Runner<'c> {
+    connection: &'c Connection,
+    last: Option<(&'static str, Prepared<'c>)>,
+}
+
+impl<'c> Runner<'c> {
+    pub(super) fn new(connection: &'c Connection) -> Self {
+        Self { connection, last: None }
+    }
+
+    /// Tells how many rows the statement changed.
+    pub(super) fn execute(&mut self, sql: &'static str, args: &[Value]) -> Result<u64, DbError> {
+        let (_, prepared) = match self.last.take() {
+            // Compared by address: comparing the text would cost what is saved.
+            Some(last) if std::ptr::eq(last.0, sql) => self.last.insert(last),
+            other => {
+                // Back into the connection's cache first.
+                drop(other);
+                self.last.insert((sql, Prepared::new(self.connection, sql)?))
+            }
+        };
+        prepared.bind(args)?;
+        let changed = prepared.statement.raw_execute().map_err(|e| fault(&e))?;
+        Ok(u64::try_from(changed).unwrap_or(u64::MAX))
+    }
+}
+
+/// Runs one statement that changes rows, and tells how many.
+pub(super) fn execute(
+    connection: &Connection,
+    sql: &'static str,
+    args: &[Value],
+) -> Result<u64, DbError> {
+    Runner::new(connection).execute(sql, args)
 }
 
 /// Runs a query and takes all its rows.
@@ -70,11 +124,11 @@ pub(super) fn query(
     sql: &str,
     args: &[Value],
 ) -> Result<Vec<Row>, DbError> {
-    let mut statement = connection.prepare_cached(sql).map_err(|e| fault(&e))?;
-    bind(&mut statement, args)?;
-    let width = statement.column_count();
+    let mut prepared = Prepared::new(connection, sql)?;
+    prepared.bind(args)?;
+    let width = prepared.statement.column_count();
     let mut found = Vec::new();
-    let mut rows = statement.raw_query();
+    let mut rows = prepared.statement.raw_query();
     while let Some(row) = rows.next().map_err(|e| fault(&e))? {
         if found.len() == MAX_ROWS {
             return Err(DbError::Other(format!("a query found more than {MAX_ROWS} rows")));

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::Counters;
 use super::checkpoint::Doorbell;
 use super::queue::{AbandonOnExit, Queue};
-use super::value::{execute, fault};
+use super::value::{Runner, execute, fault};
 
 /// Bounds of one commit, so that nobody waits long behind others.
 const COMMIT_MAX_UNITS: usize = 1024;
@@ -90,8 +90,9 @@ fn run_unit(connection: &Connection, unit: &Unit) -> Outcome {
 
 fn run_statements(connection: &Connection, unit: &Unit) -> Outcome {
     let mut changed = Vec::with_capacity(unit.statements().len());
+    let mut runner = Runner::new(connection);
     for (index, statement) in unit.statements().iter().enumerate() {
-        let found = execute(connection, statement.sql, &statement.args)?;
+        let found = runner.execute(statement.sql, &statement.args)?;
         match statement.guard {
             Guard::Exactly(expected) if expected != found => {
                 return Err(DbError::GuardFailed {
