@@ -1,13 +1,18 @@
 //! What the bench programs share: command line, process figures, answers of
 //! the mock upstream.
 //!
-//! `mock` is an upstream that answers at once, `hop` a bare hyper proxy that
-//! only copies, `load` a load generator, `compare` runs them and `freehold`
-//! side by side and prints the table.
+//! `mock` is an upstream that answers as it is told, `hop` a bare hyper proxy
+//! that only copies, `load` a load generator. `compare` runs them and
+//! `freehold` side by side and prints the table; `overload` and `disconnects`
+//! fail where `freehold` does not bear what it should.
 
 pub mod answers;
+pub mod child;
+pub mod http;
 pub mod load;
 pub mod proc;
+pub mod subject;
+pub mod verdict;
 
 use std::collections::BTreeMap;
 use std::str::FromStr;

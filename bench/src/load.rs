@@ -13,13 +13,13 @@ pub struct Shot {
     pub to: SocketAddr,
     /// The whole request, head and body.
     pub request: Arc<Vec<u8>>,
-    /// Whether the answer is a stream, whose chunks are timed.
-    pub stream: bool,
+    /// The least events that a streamed answer has; 0 for one that is whole.
+    pub events: usize,
 }
 
 impl Shot {
     /// A POST of a JSON body.
-    pub fn post(to: SocketAddr, path: &str, key: &str, body: &str, stream: bool) -> Self {
+    pub fn post(to: SocketAddr, path: &str, key: &str, body: &str, events: usize) -> Self {
         let length = body.len();
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: {to}\r\ncontent-type: application/json\r\n\
@@ -27,7 +27,7 @@ impl Shot {
         );
         let mut request = head.into_bytes();
         request.extend_from_slice(body.as_bytes());
-        Self { to, request: Arc::new(request), stream }
+        Self { to, request: Arc::new(request), events }
     }
 }
 
@@ -40,6 +40,9 @@ pub struct Sample {
     pub first: Vec<u64>,
     /// Between reads that brought chunks of a stream.
     pub gaps: Vec<u64>,
+    /// From a request's due time to its first byte's sending: what this
+    /// generator was late, for want of a connection or of processor time.
+    pub late: Vec<u64>,
     /// Time to the answer of requests that were refused with 429 or 503.
     pub shed: Vec<u64>,
     /// Of those, the ones without `Retry-After`.
@@ -55,6 +58,7 @@ impl Sample {
         self.total.extend(other.total);
         self.first.extend(other.first);
         self.gaps.extend(other.gaps);
+        self.late.extend(other.late);
         self.shed.extend(other.shed);
         self.shed_without_wait += other.shed_without_wait;
         self.errors += other.errors;
@@ -62,7 +66,8 @@ impl Sample {
     }
 
     fn sort(&mut self) {
-        for values in [&mut self.total, &mut self.first, &mut self.gaps, &mut self.shed] {
+        let Self { total, first, gaps, late, shed, .. } = self;
+        for values in [total, first, gaps, late, shed] {
             values.sort_unstable();
         }
     }
@@ -151,6 +156,7 @@ impl Connection {
         }
         let Some(socket) = &mut self.socket else { return Ok(()) };
         self.buffer.clear();
+        let late = now().saturating_duration_since(due);
         socket.write_all(&shot.request)?;
         let head = loop {
             read(socket, &mut self.buffer)?;
@@ -167,7 +173,7 @@ impl Connection {
                 let at = now();
                 match first {
                     None => first = Some(at),
-                    Some(_) if shot.stream => {
+                    Some(_) if shot.events > 0 => {
                         sample.gaps.push(micros(at.saturating_duration_since(last)));
                     }
                     Some(_) => {}
@@ -185,11 +191,13 @@ impl Connection {
             read(socket, &mut self.buffer)?;
         }
         let total = micros(now().saturating_duration_since(due));
+        sample.late.push(micros(late));
         match head.status {
             200 => {
-                if shot.stream && memchr::memmem::find(&self.buffer, b"\"error\":{").is_some() {
+                let body = self.buffer.get(head.length..).unwrap_or_default();
+                if let Some(wrong) = wrong_stream(body, shot.events) {
                     sample.errors += 1;
-                    sample.error.get_or_insert("an error event in a stream".to_owned());
+                    sample.error.get_or_insert(wrong);
                 }
                 sample.total.push(total);
                 let first = first.map_or(total, |f| micros(f.saturating_duration_since(due)));
@@ -207,6 +215,18 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// What is wrong with an answer that should have so many events.
+fn wrong_stream(body: &[u8], events: usize) -> Option<String> {
+    if events == 0 {
+        return None;
+    }
+    if memchr::memmem::find(body, b"\"error\":{").is_some() {
+        return Some("an error event in a stream".to_owned());
+    }
+    let seen = memchr::memmem::find_iter(body, b"data: {").count();
+    (seen < events).then(|| format!("a stream of {seen} events, not of {events}"))
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -24,3 +24,8 @@ pub fn cpu_us(pid: u32) -> u64 {
     }
     nanos / 1_000
 }
+
+/// Open file descriptors of a process; 0 if it is gone.
+pub fn descriptors(pid: u32) -> u64 {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |entries| entries.count() as u64)
+}

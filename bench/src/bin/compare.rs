@@ -4,44 +4,33 @@
 //!
 //! Proxies run on CPU 0, the mock and this load generator on CPU 1 (`taskset`),
 //! so that requests a second are per core of the proxy. Every figure is a
-//! median over rounds; a ratio is the median of the rounds' own ratios.
+//! median over rounds; a ratio is the median of the rounds' own ratios. It
+//! fails if an answer is refused or a stream has not all its events: its figures
+//! would be void.
 #![expect(clippy::print_stdout, reason = "the table is this program's result")]
 
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use freehold_bench::answers::{self, Api};
+use freehold_bench::child::{Running, Scratch, sibling};
 use freehold_bench::load::{self, Pace, Sample, Shot};
 use freehold_bench::{Args, proc, quantile};
 
 const KEY: &str = "fh-bench-key-that-is-long-enough-to-be-one-000000000";
+/// Events of a stream, less those that begin and end it.
+const CHUNKS: usize = 50;
 const MOCK: u16 = 18_180;
 const HOP: u16 = 18_190;
 const FREEHOLD: u16 = 18_191;
 
-/// A child process that ends with its owner.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
 fn pinned(cpu: &str, program: &Path, args: &[&str]) -> std::io::Result<Running> {
-    let child = Command::new("taskset")
-        .args(["-c", cpu])
-        .arg(program)
-        .args(args)
-        .env("FREEHOLD_BOOTSTRAP_KEY", KEY)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
-    Ok(Running(child))
+    let mut command = Command::new("taskset");
+    command.args(["-c", cpu]).arg(program).args(args).env("FREEHOLD_BOOTSTRAP_KEY", KEY);
+    Running::quiet(&mut command)
 }
 
 fn address(port: u16) -> SocketAddr {
@@ -107,7 +96,8 @@ impl Lane {
             Self::Cross => (FREEHOLD, "cross"),
         };
         let body = answers::request(Api::Chat, model, bytes, stream);
-        Shot::post(address(port), "/v1/chat/completions", KEY, &body, stream)
+        let events = if stream { CHUNKS } else { 0 };
+        Shot::post(address(port), "/v1/chat/completions", KEY, &body, events)
     }
 }
 
@@ -153,22 +143,20 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn main() -> std::io::Result<()> {
     let args = Args::read();
     let freehold = args.get("freehold", "target/release/freehold".to_owned());
-    let beside = Path::new(&freehold).parent().unwrap_or(Path::new(".")).to_path_buf();
     let rounds = args.get("rounds", 10_usize);
     let window = Duration::from_millis(args.get("window-ms", 500));
     let me = std::process::id().to_string();
     Command::new("taskset").args(["-a", "-p", "-c", "1", &me]).stdout(Stdio::null()).status()?;
 
-    let folder = std::env::temp_dir().join(format!("freehold-bench-{me}"));
-    fs::create_dir_all(&folder)?;
-    let file = folder.join("freehold.toml");
-    fs::write(&file, config(&folder.join("data")))?;
+    let folder = Scratch::new("compare")?;
+    let file = folder.path().join("freehold.toml");
+    fs::write(&file, config(&folder.path().join("data")))?;
     let shown = file.display().to_string();
 
-    let _mock = pinned("1", &beside.join("mock"), &["--port", &MOCK.to_string()])?;
+    let _mock = pinned("1", &sibling("mock"), &["--port", &MOCK.to_string()])?;
     let hop = pinned(
         "0",
-        &beside.join("hop"),
+        &sibling("hop"),
         &["--port", &HOP.to_string(), "--to", &format!("127.0.0.1:{MOCK}")],
     )?;
     wait_for(MOCK);
@@ -185,8 +173,9 @@ fn main() -> std::io::Result<()> {
     println!(
         "cold start to first answer: {} ms; idle RSS {:.1} MiB",
         cold.as_millis(),
-        mib(server.0.id())
+        mib(server.pid())
     );
+    let mut void = 0;
     let (shape_asked, lane_asked) =
         (args.get("shape", String::new()), args.get("lane", String::new()));
     let connections_asked = args.get("connections", 0);
@@ -205,25 +194,28 @@ fn main() -> std::io::Result<()> {
                     }
                     let pid = match lane {
                         Lane::Direct => None,
-                        Lane::Hop => Some(hop.0.id()),
-                        Lane::Byte | Lane::Cross => Some(server.0.id()),
+                        Lane::Hop => Some(hop.pid()),
+                        Lane::Byte | Lane::Cross => Some(server.pid()),
                     };
                     let shot = lane.shot(bytes, stream);
                     let (round, sample) = measure(&shot, connections, window, pid);
-                    if sample.errors > 0 {
-                        println!("{name}: {} errors: {:?}", sample.errors, sample.error);
+                    let wrong = sample.errors + sample.shed.len() as u64;
+                    if wrong > 0 {
+                        println!("{name}: {wrong} errors: {:?}", sample.error);
+                        void += wrong;
                     }
                     column.push(round);
                 }
             }
             print_table(shape, connections, &table, stream);
-            println!("RSS {:.1} MiB", mib(server.0.id()));
+            println!("RSS {:.1} MiB", mib(server.pid()));
         }
     }
     std::thread::sleep(Duration::from_secs(3));
-    println!("RSS after: {:.1} MiB", mib(server.0.id()));
-    drop(server);
-    fs::remove_dir_all(&folder)?;
+    println!("RSS after: {:.1} MiB", mib(server.pid()));
+    if void > 0 {
+        return Err(std::io::Error::other(format!("{void} answers were not as they should be")));
+    }
     Ok(())
 }
 

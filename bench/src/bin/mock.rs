@@ -2,13 +2,17 @@
 //!
 //! `--latency-ms` waits before each answer, `--gap-ms` between a stream's
 //! chunks, `--chunks` says how many there are, `--capacity` how many answers a
-//! second it gives: requests beyond it wait their turn. `GET /stats` counts
-//! requests, open connections and streams under way.
+//! second it begins: requests beyond it wait their turn, however many.
+//! `GET /stats` counts requests, open connections, requests that wait for
+//! their answer and streams under way. Its first line says where it serves.
+#![expect(clippy::print_stdout, reason = "it says where it serves")]
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -27,12 +31,57 @@ struct Mock {
     latency: Duration,
     gap: Duration,
     chunks: u64,
-    /// Between two answers, if the capacity is limited.
-    interval: Option<Duration>,
-    next: tokio::sync::Mutex<Instant>,
+    workers: Option<Workers>,
     requests: AtomicU64,
     connections: AtomicI64,
+    waiting: AtomicI64,
     streams: AtomicI64,
+}
+
+/// So many requests are worked on at once, for so long each; the others queue
+/// in their order. Kept as the times at which each worker is free, so that
+/// timers that fire late do not lower the capacity.
+struct Workers {
+    free_at: Mutex<BinaryHeap<Reverse<Instant>>>,
+    service: Duration,
+}
+
+impl Workers {
+    /// As many as give `capacity` answers a second at this latency; one, if
+    /// there is none.
+    fn new(capacity: u32, latency: Duration) -> Self {
+        let busy = u128::from(capacity) * latency.as_nanos();
+        let count = u32::try_from(busy.div_ceil(1_000_000_000)).unwrap_or(u32::MAX).max(1);
+        let free_at = (0..count).map(|_| Reverse(now())).collect();
+        let service = Duration::from_secs(1) * count / capacity;
+        Self { free_at: Mutex::new(free_at), service }
+    }
+
+    /// When a request that comes now is done.
+    fn done_at(&self) -> Instant {
+        let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = now();
+        let begins = free_at.pop().map_or(now, |Reverse(free)| free.max(now));
+        let done = begins + self.service;
+        free_at.push(Reverse(done));
+        done
+    }
+}
+
+/// Counts as long as it lives.
+struct Counted<'a>(&'a AtomicI64);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicI64) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 type Answer = Response<Either<Full<Bytes>, Stream>>;
@@ -48,9 +97,10 @@ fn full(status: StatusCode, body: impl Into<Bytes>) -> Answer {
 async fn answer(mock: Arc<Mock>, request: Request<Incoming>) -> Result<Answer, Infallible> {
     if request.uri().path() == "/stats" {
         let stats = format!(
-            r#"{{"requests":{},"connections":{},"streams":{}}}"#,
+            r#"{{"requests":{},"connections":{},"waiting":{},"streams":{}}}"#,
             mock.requests.load(Ordering::Relaxed),
             mock.connections.load(Ordering::Relaxed),
+            mock.waiting.load(Ordering::Relaxed),
             mock.streams.load(Ordering::Relaxed)
         );
         return Ok(full(StatusCode::OK, stats));
@@ -63,19 +113,13 @@ async fn answer(mock: Arc<Mock>, request: Request<Incoming>) -> Result<Answer, I
     };
     let body = body.to_bytes();
     mock.requests.fetch_add(1, Ordering::Relaxed);
-    if let Some(interval) = mock.interval {
-        let turn = {
-            let mut next = mock.next.lock().await;
-            #[expect(clippy::disallowed_methods, reason = "a mock has no Env")]
-            let turn = (*next).max(Instant::now());
-            *next = turn + interval;
-            turn
-        };
-        tokio::time::sleep_until(turn).await;
+    let waits = Counted::new(&mock.waiting);
+    match &mock.workers {
+        Some(workers) => tokio::time::sleep_until(workers.done_at()).await,
+        None if mock.latency.is_zero() => {}
+        None => tokio::time::sleep(mock.latency).await,
     }
-    if !mock.latency.is_zero() {
-        tokio::time::sleep(mock.latency).await;
-    }
+    drop(waits);
     if memchr::memmem::find(&body, b"\"stream\":true").is_none() {
         return Ok(full(StatusCode::OK, answers::whole(api)));
     }
@@ -131,39 +175,39 @@ impl Drop for Stream {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a mock has no Env")]
-fn start() -> Instant {
+fn now() -> Instant {
     Instant::now()
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
     let args = Args::read();
-    let capacity = args.get("capacity", 0_u64);
+    let latency = Duration::from_millis(args.get("latency-ms", 0));
+    let capacity = args.get("capacity", 0);
     let mock = Arc::new(Mock {
-        latency: Duration::from_millis(args.get("latency-ms", 0)),
+        latency,
         gap: Duration::from_millis(args.get("gap-ms", 0)),
         chunks: args.get("chunks", 50),
-        interval: (capacity > 0)
-            .then(|| Duration::from_secs(1) / u32::try_from(capacity).unwrap_or(1)),
-        next: tokio::sync::Mutex::new(start()),
+        workers: (capacity > 0).then(|| Workers::new(capacity, latency)),
         requests: AtomicU64::new(0),
         connections: AtomicI64::new(0),
+        waiting: AtomicI64::new(0),
         streams: AtomicI64::new(0),
     });
     let address = ("127.0.0.1", args.get("port", 18080));
     let listener = tokio::net::TcpListener::bind(address).await?;
+    println!("mock is ready on http://{}", listener.local_addr()?);
     loop {
         let (socket, _) = listener.accept().await?;
         socket.set_nodelay(true)?;
         let mock = Arc::clone(&mock);
         tokio::spawn(async move {
-            mock.connections.fetch_add(1, Ordering::Relaxed);
+            let _open = Counted::new(&mock.connections);
             let service = service_fn(|request| answer(Arc::clone(&mock), request));
             let served = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(socket), service)
                 .await;
             drop(served);
-            mock.connections.fetch_sub(1, Ordering::Relaxed);
         });
     }
 }
