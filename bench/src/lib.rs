@@ -9,6 +9,7 @@
 pub mod answers;
 pub mod child;
 pub mod http;
+pub mod leave;
 pub mod load;
 pub mod proc;
 pub mod subject;
