@@ -36,6 +36,8 @@ pub(crate) struct Walk<'a> {
     /// Retries of that one.
     nth: u32,
     last: Option<Failed>,
+    /// How long the last resorts are held back.
+    held_for: Option<Duration>,
 }
 
 impl<'a> Walk<'a> {
@@ -46,7 +48,7 @@ impl<'a> Walk<'a> {
         order: Vec<usize>,
     ) -> Self {
         route.first_attempt();
-        Self { gateway, route, candidates, order, place: 0, nth: 0, last: None }
+        Self { gateway, route, candidates, order, place: 0, nth: 0, last: None, held_for: None }
     }
 
     /// The deployment to ask now, after `attempts`.
@@ -55,14 +57,30 @@ impl<'a> Walk<'a> {
             return None;
         }
         while let Some(deployment) = self.at(self.place) {
-            // The last resort is tried whatever its breaker says only if
-            // nothing was tried at all.
-            let last_resort = self.last.is_none() && self.place + 1 == self.order.len();
-            if self.gateway.may_try(deployment) || last_resort {
+            if self.gateway.may_try(deployment) {
                 return Some(deployment);
             }
             self.place += 1;
             self.nth = 0;
+        }
+        if self.last.is_some() { None } else { self.last_resort() }
+    }
+
+    /// Nothing was tried at all, as all are held back: the first that may be
+    /// tried nevertheless.
+    fn last_resort(&mut self) -> Option<&'a Arc<Deployment>> {
+        let now = self.gateway.env.monotonic();
+        for place in 0..self.order.len() {
+            let deployment = self.at(place)?;
+            match deployment.cell.health().ask_last(now) {
+                Verdict::No(wait) => {
+                    self.held_for = Some(self.held_for.map_or(wait, |least| least.min(wait)));
+                }
+                Verdict::Yes | Verdict::Probe => {
+                    self.place = place;
+                    return Some(deployment);
+                }
+            }
         }
         None
     }
@@ -109,15 +127,7 @@ impl<'a> Walk<'a> {
     /// No deployment answered: the last failure is the client's to hear.
     pub(crate) fn end(self, book: Box<Book>, dialect: Dialect, request_id: &str) -> Reply {
         let Some(failed) = self.last else {
-            let mut error = ApiError::new(
-                ErrorKind::Unavailable,
-                "no_deployment",
-                format!(
-                    "no deployment of the route {} takes requests just now; try again",
-                    self.route.name
-                ),
-            );
-            error.retry_after_ms = Some(1_000);
+            let error = self.none_to_ask();
             book.finish(error.status, Outcome::UpstreamError, Some(&error));
             return refuse::reply(dialect, &error, request_id);
         };
@@ -136,6 +146,21 @@ impl<'a> Walk<'a> {
             return Reply { status, headers, body: ReplyBody::Full(body) };
         }
         refuse::reply(dialect, &error, request_id)
+    }
+
+    fn none_to_ask(&self) -> ApiError {
+        let name = &self.route.name;
+        let wait = self.held_for.unwrap_or(Duration::from_secs(1));
+        let mut error = ApiError::new(
+            ErrorKind::Unavailable,
+            "no_deployment",
+            format!(
+                "nothing that the route {name} leads to answers: all requests of the last seconds \
+                 failed. One a second is let through to see whether that is over; try again"
+            ),
+        );
+        error.retry_after_ms = Some(u64::try_from(wait.as_millis()).unwrap_or(1_000).max(1));
+        error
     }
 
     fn at(&self, place: usize) -> Option<&'a Arc<Deployment>> {

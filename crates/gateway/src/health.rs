@@ -54,6 +54,14 @@ enum State {
     HalfOpen { probing_since: Option<Duration> },
 }
 
+/// How long everything must have failed before a last resort is held back.
+const SUSTAINED: Duration = Duration::from_secs(2);
+
+/// How often a last resort that is held back is tried. It does not grow: one
+/// request a second is no load to any provider, and whoever has no other one
+/// should hear of its recovery at once.
+const LAST_RESORT_EVERY: Duration = Duration::from_secs(1);
+
 /// A probe that reports nothing for this long is taken for lost.
 const PROBE_LOST: Duration = Duration::from_secs(60);
 
@@ -64,6 +72,10 @@ pub struct Health {
     state: State,
     trips: u32,
     in_a_row: u32,
+    /// Failures since the last success, and when the first of them was.
+    failing: Option<(u32, Duration)>,
+    /// When a held-back last resort may be tried again.
+    last_resort_at: Duration,
     window_start: Duration,
     requests: u32,
     failures: u32,
@@ -80,6 +92,8 @@ impl Health {
             state: State::Closed,
             trips: 0,
             in_a_row: 0,
+            failing: None,
+            last_resort_at: Duration::ZERO,
             window_start: Duration::ZERO,
             requests: 0,
             failures: 0,
@@ -121,10 +135,37 @@ impl Health {
         }
     }
 
+    /// Whether it may be tried now by a request that nobody else takes. Where
+    /// another deployment stands in, a breaker may be wrong at no cost; here
+    /// it would keep from a client what the provider would still have served.
+    /// So a last resort is tried whatever [`Health::ask`] says, unless nothing
+    /// but failures came of it for [`SUSTAINED`] and
+    /// [`BreakerRule::least_requests`]; and then one request a second still
+    /// is, of which the first that succeeds closes the breaker.
+    pub fn ask_last(&mut self, now: Duration) -> Verdict {
+        if !self.is_down(now) {
+            return Verdict::Yes;
+        }
+        if now < self.last_resort_at {
+            return Verdict::No(self.last_resort_at.saturating_sub(now));
+        }
+        self.last_resort_at = now + LAST_RESORT_EVERY;
+        Verdict::Probe
+    }
+
+    /// True while the breaker is open and nothing succeeds.
+    fn is_down(&self, now: Duration) -> bool {
+        self.state != State::Closed
+            && self.failing.is_some_and(|(count, since)| {
+                count >= self.rule.least_requests && now.saturating_sub(since) >= SUSTAINED
+            })
+    }
+
     /// An attempt was answered; `head` is the time to the answer's head.
     pub fn succeeded(&mut self, now: Duration, head: Duration) {
         self.count(now);
         self.in_a_row = 0;
+        self.failing = None;
         self.latency.observe(now, head);
         if self.state != State::Closed {
             self.state = State::Closed;
@@ -139,6 +180,8 @@ impl Health {
         self.count(now);
         self.in_a_row = self.in_a_row.saturating_add(1);
         self.failures = self.failures.saturating_add(1);
+        let (count, since) = self.failing.unwrap_or((0, now));
+        self.failing = Some((count.saturating_add(1), since));
         let share = self.failures.saturating_mul(100)
             >= self.requests.saturating_mul(self.rule.failure_percent);
         let many = self.requests >= self.rule.least_requests && share;
@@ -277,6 +320,46 @@ mod tests {
         assert_eq!(health.ask(S), Verdict::Yes);
         health.failed(S);
         assert!(health.is_open(S));
+    }
+
+    #[test]
+    fn a_last_resort_is_held_back_only_when_nothing_succeeds_for_some_time() {
+        let mut health = opened();
+        assert_eq!(health.ask_last(S), Verdict::Yes, "five failures are no proof");
+        for _ in 5..20 {
+            health.failed(2 * S);
+        }
+        assert_eq!(health.ask_last(2 * S), Verdict::Yes, "nor is a moment");
+        assert_eq!(health.ask_last(3 * S), Verdict::Probe);
+        assert_eq!(health.ask_last(3 * S), Verdict::No(S));
+        assert_eq!(health.ask_last(3 * S + S / 4), Verdict::No(S * 3 / 4));
+        health.failed(3 * S);
+        assert_eq!(
+            health.ask_last(4 * S),
+            Verdict::Probe,
+            "a second later, however often it fails"
+        );
+        health.succeeded(4 * S, S);
+        assert_eq!((health.ask_last(4 * S), health.ask(4 * S)), (Verdict::Yes, Verdict::Yes));
+    }
+
+    #[test]
+    fn a_last_resort_that_serves_some_is_never_held_back() {
+        let mut health = Health::new(BreakerRule::default());
+        for n in 0..2_000 {
+            let now = S + Duration::from_millis(10) * n;
+            assert_eq!(health.ask_last(now), Verdict::Yes, "{n}");
+            if n % 10 == 9 { health.succeeded(now, S) } else { health.failed(now) }
+        }
+    }
+
+    #[test]
+    fn a_last_resort_with_few_requests_is_never_held_back() {
+        let mut health = Health::new(BreakerRule::default());
+        for n in 1..500 {
+            assert!(!matches!(health.ask_last(S * n), Verdict::No(_)), "{n}");
+            health.failed(S * n);
+        }
     }
 
     #[test]

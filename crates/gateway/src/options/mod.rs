@@ -71,7 +71,9 @@ impl Default for GatewayOptions {
     }
 }
 
-/// The `[gateway.breaker]` table.
+/// The `[gateway.breaker]` table. Where no other deployment is left to ask, an
+/// open breaker holds a request back only while all fail, and lets one a second
+/// through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BreakerOptions {

@@ -343,6 +343,75 @@ async fn a_breaker_opens_lets_one_probe_through_and_closes() {
 }
 
 #[tokio::test]
+async fn a_dead_last_resort_is_asked_once_a_second_and_found_alive_at_once() {
+    const ONE: &str = "[routes.r]\nto = \"chat/a\"\nretries = { max = 0 }";
+    let all = format!("[routes.r]\nretries = {{ max = 0 }}\n{TWO}");
+    // The second one has its share of failures to show as well.
+    for (config, pools, failures) in
+        [(ONE, ["chat"].as_slice(), 40), (&all, &["chat", "chat2"], 55)]
+    {
+        let world = World::new(config).await;
+        let fail = || pools.iter().for_each(|pool| world.script(pool, error(500)));
+        // Two seconds of nothing but failures, which the client hears as such.
+        for _ in 0..failures {
+            fail();
+            assert_eq!(asked(&world, false).await.status, 500);
+            world.pass(50);
+        }
+        let mut asked_upstream = 0;
+        for _ in 0..100 {
+            fail();
+            let before = world.wire.sent().len();
+            let heard = asked(&world, false).await;
+            if world.wire.sent().len() > before {
+                asked_upstream += 1;
+            } else {
+                assert_eq!(heard.status, 503);
+                assert_eq!(heard.header("retry-after"), Some("1"));
+                let ms: u64 = heard.header("retry-after-ms").unwrap().parse().unwrap();
+                assert!((1..=1_000).contains(&ms), "{ms}");
+                assert_eq!(heard.json()["error"]["code"], "no_deployment");
+            }
+            world.pass(50);
+        }
+        // One a second, and the breaker's own probes.
+        let most = 7 * pools.len();
+        assert!((4..=most).contains(&asked_upstream), "{pools:?}: {asked_upstream} in 5 s");
+    }
+}
+
+#[tokio::test]
+async fn a_last_resort_that_recovers_serves_everybody_again() {
+    let world = World::new("[routes.r]\nto = \"chat/a\"\nretries = { max = 0 }").await;
+    for _ in 0..40 {
+        world.script("chat", error(500));
+        asked(&world, false).await;
+        world.pass(50);
+    }
+    world.script("chat", error(500));
+    assert_eq!(asked(&world, false).await.status, 500);
+    assert_eq!(asked(&world, false).await.status, 503);
+    world.pass(1_000);
+    for _ in 0..10 {
+        world.script("chat", Act::json(200, answer(Dialect::Chat)));
+        assert_eq!(asked(&world, false).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_last_resort_that_answers_some_is_asked_by_all() {
+    let world = World::new("[routes.r]\nto = \"chat/a\"\nretries = { max = 0 }").await;
+    for n in 0..200 {
+        let good = n % 10 == 0;
+        let act = if good { Act::json(200, answer(Dialect::Chat)) } else { error(503) };
+        world.script("chat", act);
+        assert_eq!(asked(&world, false).await.status, if good { 200 } else { 503 });
+        world.pass(50);
+    }
+    assert_eq!(world.wire.sent().len(), 200);
+}
+
+#[tokio::test]
 async fn only_the_listed_faults_move_a_request_on() {
     let world = World::new(&format!(
         "[routes.r]\nfallback_on = [\"timeout\"]\nretries = {{ max = 0 }}\n{TWO}"
