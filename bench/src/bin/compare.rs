@@ -99,6 +99,15 @@ impl Lane {
         let events = if stream { CHUNKS } else { 0 };
         Shot::post(address(port), "/v1/chat/completions", KEY, &body, events)
     }
+
+    /// The process whose processor time counts.
+    fn pid(self, hop: u32, server: u32) -> Option<u32> {
+        match self {
+            Self::Direct => None,
+            Self::Hop => Some(hop),
+            Self::Byte | Self::Cross => Some(server),
+        }
+    }
 }
 
 /// One lane in one round.
@@ -133,6 +142,31 @@ fn measure(shot: &Shot, connections: usize, window: Duration, pid: Option<u32>) 
 #[expect(clippy::disallowed_methods, reason = "a bench measures real time")]
 fn now() -> Instant {
     Instant::now()
+}
+
+/// Measures the lanes in turn, so often. Gives the rounds of each, and how many
+/// answers were wrong.
+fn in_turn(
+    lanes: &[Option<(&str, Shot, Option<u32>)>],
+    rounds: usize,
+    connections: usize,
+    window: Duration,
+) -> (Vec<Vec<Round>>, u64) {
+    let mut table: Vec<Vec<Round>> = lanes.iter().map(|_| Vec::new()).collect();
+    let mut void = 0;
+    for _ in 0..rounds {
+        for (lane, column) in lanes.iter().zip(&mut table) {
+            let Some((name, shot, pid)) = lane else { continue };
+            let (round, sample) = measure(shot, connections, window, *pid);
+            let wrong = sample.errors + sample.shed.len() as u64;
+            if wrong > 0 {
+                println!("{name}: {wrong} errors: {:?}", sample.error);
+                void += wrong;
+            }
+            column.push(round);
+        }
+    }
+    (table, void)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -186,27 +220,13 @@ fn main() -> std::io::Result<()> {
             if other || !shape.starts_with(&shape_asked) {
                 continue;
             }
-            let mut table: Vec<Vec<Round>> = LANES.iter().map(|_| Vec::new()).collect();
-            for _ in 0..rounds {
-                for ((lane, name), column) in LANES.iter().zip(&mut table) {
-                    if !name.starts_with(&lane_asked) {
-                        continue;
-                    }
-                    let pid = match lane {
-                        Lane::Direct => None,
-                        Lane::Hop => Some(hop.pid()),
-                        Lane::Byte | Lane::Cross => Some(server.pid()),
-                    };
-                    let shot = lane.shot(bytes, stream);
-                    let (round, sample) = measure(&shot, connections, window, pid);
-                    let wrong = sample.errors + sample.shed.len() as u64;
-                    if wrong > 0 {
-                        println!("{name}: {wrong} errors: {:?}", sample.error);
-                        void += wrong;
-                    }
-                    column.push(round);
-                }
-            }
+            let shots = LANES.map(|(lane, name)| {
+                let asked = name.starts_with(&lane_asked);
+                let pid = lane.pid(hop.pid(), server.pid());
+                asked.then(|| (name, lane.shot(bytes, stream), pid))
+            });
+            let (table, wrong) = in_turn(&shots, rounds, connections, window);
+            void += wrong;
             print_table(shape, connections, &table, stream);
             println!("RSS {:.1} MiB", mib(server.pid()));
         }
