@@ -117,6 +117,7 @@ fn main() -> Result<ExitCode> {
 
     // The first ones make threads, pools and caches, which stay.
     leave::storm(freehold.address, &freehold.key, u64::max(count / 10, 100), at_once);
+    drop(leave::hold(freehold.address, &freehold.key, slots));
     Remains::settle(&freehold, upstream)?;
     let before = Holds::of(&freehold);
     before.print("before");
@@ -176,6 +177,9 @@ fn slots_are_free(
         println!("refused: {refused}");
     }
     let (more, refused) = leave::hold(freehold.address, &freehold.key, 1);
+    // Which also shows that what is looked at after a storm can be seen.
+    let seen = Remains::look(freehold, upstream)?.upstream;
+    verdict.holds("of these, at the upstream", seen, held.len(), seen == held.len() as u64);
     let told = refused.first().is_some_and(|answer| answer.starts_with("HTTP/1.1 429 "));
     verdict.holds("one more", if told { "429" } else { "no 429" }, "429", told);
     drop((held, more));
