@@ -19,6 +19,7 @@ use crate::attempt::{Failed, Trying};
 use crate::metrics::Outcome;
 use crate::plan::{Deployment, Route};
 use crate::retry::Fault;
+use crate::trace::Trace;
 
 /// What a book is opened with.
 pub(crate) struct Opening {
@@ -34,6 +35,7 @@ pub(crate) struct Opening {
     pub(crate) tier: Option<Box<str>>,
     pub(crate) stream: bool,
     pub(crate) input_estimate: u64,
+    pub(crate) trace: Option<Arc<Trace>>,
 }
 
 /// The books of one exchange.
@@ -327,6 +329,7 @@ impl Book {
         let total = lost
             .iter()
             .fold(cost.unwrap_or(Money::ZERO), |sum, lost| sum.saturating_add(lost.cost));
+        let trace = self.opening.trace.as_deref();
         let cancelled = outcome == Outcome::Gone;
         let exchange = ticket.exchange();
         let settled = ticket.settle(Settlement {
@@ -350,6 +353,8 @@ impl Book {
             target: "freehold::exchange",
             request_id = %self.opening.request_id,
             exchange = %exchange,
+            trace = trace.map(|trace| tracing::field::display(trace.span)),
+            trace_parent = trace.and_then(|t| t.parent).map(tracing::field::display),
             tenant = self.opening.principal.tenant().as_str(),
             key = self.opening.principal.key().name.as_str(),
             endpoint = &**self.opening.endpoint,

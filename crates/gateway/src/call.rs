@@ -8,6 +8,7 @@ use freehold_llm::Dialect;
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::relay::Relay;
+use crate::trace::Trace;
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +74,8 @@ pub struct Call {
     pub request_id: Arc<str>,
     /// The client refuses losses (header `x-freehold-strict`).
     pub strict: bool,
+    /// The trace that it belongs to, which providers hear of.
+    pub trace: Option<Arc<Trace>>,
 }
 
 /// The answer to a client.

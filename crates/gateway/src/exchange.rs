@@ -105,6 +105,7 @@ impl Gateway {
             tier: tier.map(Into::into),
             stream: asked.stream,
             input_estimate: estimate::estimate_tokens_of_len(text),
+            trace: asked.call.trace.clone(),
         };
         let book = self.open(&asked.call.principal, &ask, opening)?;
         Ok((asked, book))

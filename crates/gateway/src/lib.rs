@@ -31,6 +31,7 @@ mod relay;
 mod resolve;
 pub mod retry;
 pub mod route;
+pub mod trace;
 pub mod transport;
 mod wire;
 

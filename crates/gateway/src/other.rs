@@ -115,9 +115,10 @@ impl Gateway {
             tier: None,
             stream: false,
             input_estimate: 0,
+            trace: call.trace.clone(),
         };
         let mut book = self.open(&call.principal, &ask, opening)?;
-        let mut headers = wire::headers(&provider, &call.headers, false);
+        let mut headers = wire::headers(&provider, call, false);
         headers.remove(CONTENT_TYPE);
         for name in [CONTENT_TYPE, ACCEPT, RANGE] {
             if let Some(value) = call.headers.get(&name) {

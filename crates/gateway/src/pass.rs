@@ -142,7 +142,7 @@ impl<'a> Passing<'a> {
         let request = WireRequest {
             method: Method::POST,
             uri: wire::uri(provider, path.as_deref(), &model)?,
-            headers: wire::headers(provider, &call.headers, messages),
+            headers: wire::headers(provider, call, messages),
             body,
             timeouts: provider.timeouts,
             target: Target::Configured,
@@ -239,6 +239,7 @@ impl Gateway {
             tier: None,
             stream: passing.stream,
             input_estimate: estimate::estimate_tokens_of_len(passing.text_bytes()),
+            trace: call.trace.clone(),
         };
         self.open(&call.principal, &ask, opening)
     }

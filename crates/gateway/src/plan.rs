@@ -259,6 +259,9 @@ impl Route {
     }
 }
 
+/// The longest name of a model that a pattern takes.
+const MODEL_BYTES_MAX: usize = 256;
+
 /// The whole configuration, resolved.
 #[derive(Debug, Default)]
 pub struct Plan {
@@ -283,6 +286,10 @@ impl Plan {
     pub fn route<'m>(&self, model: &'m str) -> Option<(&Arc<Route>, &'m str)> {
         if let Some(route) = self.exact.get(model) {
             return Some((route, ""));
+        }
+        // A star takes anything, and what it takes is logged, booked and sent.
+        if model.len() > MODEL_BYTES_MAX || model.chars().any(char::is_control) {
+            return None;
         }
         self.wild.iter().find_map(|route| Some((route, route.pattern.matches(model)?)))
     }

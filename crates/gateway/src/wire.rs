@@ -243,7 +243,7 @@ pub(crate) fn outgoing<'a>(
         (Bytes::from(body), lane)
     };
     let uri = uri(provider, provider.paths.dialects.get(&to).map(String::as_str), &model)?;
-    let mut headers = headers(provider, &asked.call.headers, to == Dialect::Messages);
+    let mut headers = headers(provider, asked.call, to == Dialect::Messages);
     if asked.stream {
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
     }
@@ -330,8 +330,9 @@ const FORWARDED_MESSAGES: [HeaderName; 2] =
     [HeaderName::from_static("anthropic-beta"), HeaderName::from_static("anthropic-version")];
 
 /// The headers of a request to a provider: its own, its credential, and the
-/// client's that cross. The client's credential never does.
-pub(crate) fn headers(provider: &Provider, client: &HeaderMap, messages: bool) -> HeaderMap {
+/// client's that cross, its trace among them. The client's credential never
+/// does.
+pub(crate) fn headers(provider: &Provider, call: &Call, messages: bool) -> HeaderMap {
     let mut headers = provider.headers.clone();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Auth::Header(name, value) = &provider.auth {
@@ -339,13 +340,16 @@ pub(crate) fn headers(provider: &Provider, client: &HeaderMap, messages: bool) -
     }
     let beyond: &[HeaderName] = if messages { &FORWARDED_MESSAGES } else { &[] };
     for name in FORWARDED.iter().chain(beyond) {
-        let mut values = client.get_all(name).iter();
+        let mut values = call.headers.get_all(name).iter();
         if let Some(first) = values.next() {
             headers.insert(name, first.clone());
             for more in values {
                 headers.append(name, more.clone());
             }
         }
+    }
+    if let Some(trace) = &call.trace {
+        trace.write(&mut headers);
     }
     headers
 }

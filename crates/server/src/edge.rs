@@ -79,9 +79,6 @@ impl<S: Surface> Edge<S> {
 
     async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Answer<S> {
         let id = request_id::of(request.headers(), &*self.app.env);
-        if let Some(traces) = &self.app.telemetry.traces {
-            traces.remember(&id, request.headers());
-        }
         let asked = Asked::of(&request);
         let from = From { peer, request_id: Arc::clone(&id) };
         let mut answer = self.route(request, from).await;

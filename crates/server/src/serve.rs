@@ -187,6 +187,7 @@ fn serve_on(
             Arc::clone(&app.control),
             app.config.clone(),
             app.bodies.clone(),
+            app.telemetry.traces.clone(),
         );
         let edge = Edge::new(&app, surface);
         let (drain, tls) = (app.drain.clone(), tls.clone());

@@ -113,3 +113,51 @@ async fn other_endpoints_refuse_bad_bodies_without_an_open_book() {
     }
     assert!(world.books().await.is_empty());
 }
+
+#[tokio::test]
+async fn a_pattern_takes_no_name_that_is_none() {
+    let world = World::new("").await;
+    for name in [&*"x".repeat(260), r"a\nlevel=error", r"a\u001b[2J", r"a\u0000"] {
+        let body = format!(r#"{{"model":"chat/{name}","messages":[]}}"#);
+        let heard = world.ask(Dialect::Chat, body).await;
+        assert_eq!(heard.status, 404, "{}", heard.text());
+        assert_eq!(heard.json()["error"]["code"], "model_not_found");
+        assert!(heard.text().len() < 1_000);
+    }
+    assert!(world.wire.sent().is_empty());
+    assert!(world.books().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_trace_goes_on_to_whoever_is_asked() {
+    let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let mut headers = http::HeaderMap::new();
+    headers.insert("traceparent", traceparent.parse().unwrap());
+    headers.insert("tracestate", "a=1".parse().unwrap());
+    let trace = freehold_gateway::trace::Trace::of_client(&headers).map(std::sync::Arc::new);
+    let endpoints = DIALECTS.map(Endpoint::Model).into_iter();
+    for endpoint in endpoints.chain([
+        Endpoint::Embeddings,
+        Endpoint::Completions,
+        Endpoint::CountTokens,
+        Endpoint::Other { method: http::Method::GET, path: "/files".into() },
+    ]) {
+        for trace in [None, trace.clone()] {
+            let world = World::new("[routes.r]\nretries = { max = 0 }\n[[routes.r.deployments]]\nprovider = \"messages\"\nmodel = \"a\"\n[[routes.r.deployments]]\nprovider = \"responses\"\nmodel = \"a\"").await;
+            let body = r#"{"model":"r","input":"a","prompt":"a","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}"#;
+            let mut call = world.call(endpoint.clone(), body);
+            call.headers.insert("x-freehold-provider", "responses".parse().unwrap());
+            // The gateway sends what it is told, and not what the client wrote.
+            call.headers.insert("traceparent", "nonsense".parse().unwrap());
+            let expected = trace.as_ref().map(|_| traceparent);
+            call.trace = trace;
+            world.hear(call).await;
+            let sent = world.wire.sent();
+            assert!(!sent.is_empty(), "{endpoint:?}");
+            for sent in sent {
+                assert_eq!(sent.header("traceparent"), expected, "{endpoint:?}");
+                assert_eq!(sent.header("tracestate"), expected.map(|_| "a=1"), "{endpoint:?}");
+            }
+        }
+    }
+}

@@ -174,6 +174,7 @@ impl World {
             principal: Arc::clone(&self.principal),
             request_id: "req-1".into(),
             strict: false,
+            trace: None,
         }
     }
 

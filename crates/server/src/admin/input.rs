@@ -1,5 +1,7 @@
 //! What requests may hold.
 
+use std::time::Duration;
+
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use freehold_types::{ErrorKind, PageRequest, TenantId};
@@ -13,6 +15,9 @@ use crate::problem::Problem;
 /// No resource is larger.
 const BODY_BYTES_MAX: usize = 256 << 10;
 
+/// How long the whole of one may take to arrive.
+const BODY_PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 30_000 });
+
 /// A JSON body.
 pub(super) struct Input<T>(pub(super) T);
 
@@ -20,7 +25,10 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await;
+        let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect();
+        let body = tokio::time::timeout(BODY_PATIENCE, body).await.map_err(|_| {
+            Problem::invalid(format!("the body did not arrive within {BODY_PATIENCE:?}"))
+        })?;
         let bytes = body
             .map_err(|error| {
                 let detail = format!("the body cannot be read: {error}");

@@ -232,3 +232,55 @@ async fn a_drain_takes_no_one_new_and_lets_answers_finish() {
     tokio::time::timeout(Duration::from_secs(5), running.accepting).await.unwrap().unwrap();
     assert!(TcpStream::connect(running.address).await.is_err());
 }
+
+/// What the server answers to these bytes, sent at once; it closes or is idle.
+async fn answered(running: &Running, bytes: &str) -> String {
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    stream.write_all(bytes.as_bytes()).await.unwrap();
+    rest(&mut stream).await
+}
+
+#[tokio::test]
+async fn a_request_that_can_be_read_in_two_ways_is_refused() {
+    let running = start(None).await;
+    for head in [
+        "content-length: 5\r\ncontent-length: 6",
+        "content-length: 5, 6",
+        "content-length: +5",
+        "content-length: 0x5",
+        "content-length: -1",
+        "content-length: 99999999999999999999",
+        "transfer-encoding: xchunked",
+        "transfer-encoding: chunked, identity",
+        "transfer-encoding: chunked\r\ntransfer-encoding: gzip",
+        "transfer-encoding : chunked",
+        " content-length: 5",
+        "x: a\r\n b: folded",
+        "x: a\0b",
+    ] {
+        let request = format!("POST / HTTP/1.1\r\nhost: x\r\n{head}\r\n\r\nhello");
+        let heard = answered(&running, &request).await;
+        assert!(!heard.contains("200 OK"), "{head:?}: {heard}");
+        assert_eq!(heard.matches("HTTP/1.1").count(), 1, "{head:?}: {heard}");
+    }
+}
+
+#[tokio::test]
+async fn a_chunked_body_hides_no_second_request() {
+    let running = start(None).await;
+    // By its length the body would end before the second request, which by its
+    // chunks is a part of it. Chunks win (RFC 9112, section 6.3), and nothing
+    // that came along with such a request is taken for another one.
+    let hidden = "GET /wait HTTP/1.1\r\nhost: x\r\n\r\n";
+    let request = format!(
+        "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n\
+         {:x}\r\n{hidden}\r\n0\r\n\r\n",
+        hidden.len()
+    );
+    let heard = answered(&running, &request).await;
+    assert!(heard.matches("HTTP/1.1").count() <= 1, "{heard}");
+    // A chunk whose size is none ends it.
+    let broken = "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n";
+    let heard = answered(&running, &format!("{broken}{hidden}")).await;
+    assert!(heard.matches("HTTP/1.1").count() <= 1, "{heard}");
+}

@@ -13,16 +13,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use freehold_control::{Control, Principal};
 use freehold_gateway::call::Call;
+use freehold_gateway::trace::Trace;
 use freehold_gateway::{Gateway, refuse};
 use freehold_llm::Dialect;
 use freehold_llm::model::ApiError;
 use freehold_types::ErrorKind;
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 
 use crate::edge::{From, Surface};
 use crate::http::body::{self, BodyBudget, BodyLimits};
+use crate::telemetry::Traces;
 use endpoint::Found;
 pub use reply::ReplyBody;
 
@@ -45,6 +47,7 @@ struct Shared<L> {
     control: Arc<Control>,
     limits: L,
     budget: BodyBudget,
+    traces: Option<Arc<Traces>>,
 }
 
 impl<L> Clone for Dialects<L> {
@@ -60,8 +63,9 @@ impl<L: Limits> Dialects<L> {
         control: Arc<Control>,
         limits: L,
         budget: BodyBudget,
+        traces: Option<Arc<Traces>>,
     ) -> Self {
-        Self { shared: Arc::new(Shared { gateway, control, limits, budget }) }
+        Self { shared: Arc::new(Shared { gateway, control, limits, budget, traces }) }
     }
 }
 
@@ -122,11 +126,22 @@ impl<L: Limits> Shared<L> {
             principal,
             request_id: Arc::clone(&from.request_id),
             strict,
+            trace: self.trace(&head.headers),
         };
         let reply = self.gateway.exchange(call).await;
         // The body's memory is free again once the answer begins.
         drop(share);
         Ok(reply::response(reply))
+    }
+
+    /// The request's place in a trace: a span of our own where there are
+    /// traces, else the client's.
+    fn trace(&self, headers: &HeaderMap) -> Option<Arc<Trace>> {
+        let client = Trace::of_client(headers);
+        match &self.traces {
+            Some(traces) => Some(Arc::new(traces.begin(client))),
+            None => client.map(Arc::new),
+        }
     }
 
     fn authenticate(&self, head: &Parts) -> Result<Arc<Principal>, Box<ApiError>> {

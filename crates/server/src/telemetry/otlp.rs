@@ -4,18 +4,19 @@
 //! event becomes a span here, so that tracing costs nothing where it is off
 //! and the hot path knows nothing of it. No content is in it.
 
-use std::collections::HashMap;
+use std::cell::Cell;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use freehold_gateway::options::Secrets;
+use freehold_gateway::trace::{Span, Trace};
 use freehold_gateway::transport::HttpTransport;
 use freehold_gateway::transport::guard::Guard;
 use freehold_types::{Env, Target, Timeouts, Transport as _, WireRequest};
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use http_body_util::{BodyExt as _, Limited};
 use opentelemetry::trace::{
     Span as _, SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt as _,
@@ -25,7 +26,10 @@ use opentelemetry::{Context, KeyValue};
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
+use opentelemetry_sdk::trace::{
+    IdGenerator, RandomIdGenerator, Sampler, SamplingDecision, SdkTracer, SdkTracerProvider,
+    ShouldSample as _,
+};
 use tokio::runtime::Runtime;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -36,9 +40,6 @@ use tracing_subscriber::{Layer, filter};
 use super::EXCHANGE;
 use crate::config::OtlpOptions;
 use crate::env::RealEnv;
-
-/// Requests whose client gave a trace and whose exchange has not ended.
-const PARENTS_MAX: usize = 16_384;
 
 /// A collector's answer is no larger.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -54,8 +55,7 @@ const TIMEOUTS: Timeouts = Timeouts {
 pub struct Traces {
     provider: SdkTracerProvider,
     tracer: SdkTracer,
-    /// The clients' traces, by the names of their requests.
-    parents: Mutex<HashMap<Arc<str>, SpanContext>>,
+    sampler: Sampler,
 }
 
 impl Traces {
@@ -81,24 +81,30 @@ impl Traces {
             .build();
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)
-            .with_sampler(sampler)
+            .with_sampler(sampler.clone())
+            .with_id_generator(Ids::default())
             .with_resource(resource)
             .build();
         let tracer = provider.tracer("freehold");
-        Ok(Arc::new(Self { provider, tracer, parents: Mutex::default() }))
+        Ok(Arc::new(Self { provider, tracer, sampler }))
     }
 
-    /// Keeps the trace that a client gave with a request (`traceparent`).
-    pub fn remember(&self, request_id: &Arc<str>, headers: &HeaderMap) {
-        let given = headers.get("traceparent").and_then(|value| value.to_str().ok());
-        let Some(parent) = given.and_then(parent) else { return };
-        let mut parents = self.parents.lock().unwrap_or_else(PoisonError::into_inner);
-        // A request that was refused before its exchange is never asked for:
-        // what has gathered is forgotten, and a few spans lose their parents.
-        if parents.len() >= PARENTS_MAX {
-            parents.clear();
-        }
-        parents.insert(Arc::clone(request_id), parent);
+    /// Begins a span below the client's, or a trace of its own. Its end is the
+    /// exchange's event, which tells of it.
+    pub fn begin(&self, client: Option<Trace>) -> Trace {
+        let ids = RandomIdGenerator::default();
+        let span = u64::from_be_bytes(ids.new_span_id().to_bytes());
+        let own = match &client {
+            Some(client) => Span { span, ..client.span },
+            None => {
+                let trace = ids.new_trace_id();
+                let kind = SpanKind::Server;
+                let sampled = self.sampler.should_sample(None, trace, "", &kind, &[], &[]);
+                let flags = u8::from(sampled.decision == SamplingDecision::RecordAndSample);
+                Span { trace: u128::from_be_bytes(trace.to_bytes()), span, flags }
+            }
+        };
+        Trace::below(client, own)
     }
 
     /// What makes spans of events.
@@ -118,10 +124,8 @@ impl Traces {
     }
 
     fn span(&self, fields: &Fields, end: SystemTime) {
-        let parent = {
-            let mut parents = self.parents.lock().unwrap_or_else(PoisonError::into_inner);
-            parents.remove(fields.text("request_id"))
-        };
+        let own = Span::parse(fields.text("trace"));
+        let parent = Span::parse(fields.text("trace_parent")).map(remote);
         let context = parent
             .map_or_else(Context::new, |parent| Context::new().with_remote_span_context(parent));
         let took = Duration::from_millis(fields.count("ms"));
@@ -132,7 +136,10 @@ impl Traces {
             .with_kind(SpanKind::Server)
             .with_start_time(end.checked_sub(took).unwrap_or(end))
             .with_attributes(attributes(fields, operation));
+        // Providers have heard of this very span.
+        GIVEN.set(own);
         let mut span = builder.start_with_context(&self.tracer, &context);
+        GIVEN.set(None);
         if fields.text("outcome") != "ok" {
             span.set_status(Status::error(fields.text("outcome").to_owned()));
         }
@@ -183,23 +190,29 @@ fn attributes(fields: &Fields, operation: &str) -> Vec<KeyValue> {
         .collect()
 }
 
-/// A `traceparent` of the W3C, if it is one.
-fn parent(text: &str) -> Option<SpanContext> {
-    let mut parts = text.split('-');
-    let (version, trace, span, flags) =
-        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let hex = |text: &str, length: usize| {
-        let plain = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        text.len() == length && text.bytes().all(plain)
-    };
-    let well = hex(version, 2) && hex(trace, 32) && hex(span, 16) && hex(flags, 2);
-    if !well || version == "ff" || (version == "00" && parts.next().is_some()) {
-        return None;
+/// The client's span.
+fn remote(span: Span) -> SpanContext {
+    let (trace, id) = (TraceId::from(span.trace), SpanId::from(span.span));
+    SpanContext::new(trace, id, TraceFlags::new(span.flags), true, TraceState::NONE)
+}
+
+thread_local! {
+    /// What the next span of this thread is called.
+    static GIVEN: Cell<Option<Span>> = const { Cell::new(None) };
+}
+
+/// Names spans as they were named when they began.
+#[derive(Debug, Default)]
+struct Ids(RandomIdGenerator);
+
+impl IdGenerator for Ids {
+    fn new_trace_id(&self) -> TraceId {
+        GIVEN.get().map_or_else(|| self.0.new_trace_id(), |span| TraceId::from(span.trace))
     }
-    let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()?);
-    let (trace, span) = (TraceId::from_hex(trace).ok()?, SpanId::from_hex(span).ok()?);
-    let context = SpanContext::new(trace, span, flags, true, TraceState::NONE);
-    context.is_valid().then_some(context)
+
+    fn new_span_id(&self) -> SpanId {
+        GIVEN.get().map_or_else(|| self.0.new_span_id(), |span| SpanId::from(span.span))
+    }
 }
 
 /// Makes spans of events.
@@ -299,22 +312,25 @@ mod tests {
 
     use tracing_subscriber::layer::SubscriberExt as _;
 
+    use http::HeaderMap;
+
     use super::*;
 
     #[test]
-    fn only_a_whole_traceparent_is_one() {
-        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let context = parent(good).unwrap();
-        assert!(context.is_remote() && context.is_sampled());
-        for wrong in [
-            "",
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
-            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
-            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
-        ] {
-            assert!(parent(wrong).is_none(), "{wrong}");
+    fn a_share_of_traces_that_begin_here_is_sampled() {
+        let options = |sample_percent| OtlpOptions {
+            endpoint: "http://127.0.0.1:9".to_owned(),
+            headers: std::collections::BTreeMap::new(),
+            sample_percent,
+        };
+        for (percent, flags) in [(0, 0), (100, 1)] {
+            let traces = Traces::start(&options(percent), &Secrets::default()).unwrap();
+            let (a, b) = (traces.begin(None), traces.begin(None));
+            assert_eq!((a.span.flags, a.parent), (flags, None));
+            assert_ne!(a.span.trace, b.span.trace);
+            // A client's word counts more.
+            let client = Trace::below(None, Span { flags: 1, ..a.span });
+            assert_eq!(traces.begin(Some(client)).span.flags, 1);
         }
     }
 
@@ -333,7 +349,7 @@ mod tests {
                 seen.extend_from_slice(&buf[..got]);
             }
             let _sent = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
-            String::from_utf8_lossy(&seen).into_owned()
+            seen
         });
         let options = OtlpOptions {
             endpoint,
@@ -341,17 +357,21 @@ mod tests {
             sample_percent: 100,
         };
         let traces = Traces::start(&options, &Secrets::default()).unwrap();
-        let id: Arc<str> = "req_1".into();
         let mut headers = HeaderMap::new();
         let given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         headers.insert("traceparent", given.parse().unwrap());
-        traces.remember(&id, &headers);
+        let trace = traces.begin(Trace::of_client(&headers));
+        let parent = trace.parent.unwrap();
+        assert_eq!((parent.to_string(), trace.span.trace), (given.to_owned(), parent.trace));
+        assert!(trace.span.span != parent.span && trace.span.flags == 1);
         let subscriber = tracing_subscriber::registry().with(traces.layer());
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(target: "freehold::other", request_id = "req_0", "not this one");
             tracing::info!(
                 target: EXCHANGE,
                 request_id = "req_1",
+                trace = %trace.span,
+                trace_parent = %parent,
                 endpoint = "messages",
                 route = "smart",
                 deployment = "east/m-1",
@@ -364,9 +384,13 @@ mod tests {
                 "exchange"
             );
         });
-        assert!(traces.parents.lock().unwrap().is_empty());
         traces.stop(Duration::from_secs(5));
         let seen = collector.join().unwrap();
+        let ids = [&trace.span.trace.to_be_bytes()[..], &trace.span.span.to_be_bytes()];
+        for id in ids.into_iter().chain([&parent.span.to_be_bytes()[..]]) {
+            assert!(seen.windows(id.len()).any(|part| part == id), "{id:x?} is not in it");
+        }
+        let seen = String::from_utf8_lossy(&seen);
         assert!(seen.starts_with("POST /v1/traces HTTP/1.1"), "{seen}");
         for part in ["chat smart", "gen_ai.provider.name", "east", "gen_ai.usage.input_tokens"] {
             assert!(seen.contains(part), "{part}: {seen}");
