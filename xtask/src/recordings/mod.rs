@@ -3,6 +3,14 @@
 //! Every exchange of a folder is decoded, encoded and compared; its stream is
 //! split and cut everywhere; and all of it is taken to every other dialect
 //! and judged there by readers that share no code with the codecs.
+//!
+//! In scope is what a codec reads: model calls of the dialects that are built,
+//! and counts of tokens. `later` are model calls of dialects to come.
+//! `not_ours` is all that no codec reads: other services of the providers
+//! (files, threads, images, a response fetched by its id), and the endpoints
+//! that pass through as bytes, embeddings and legacy completions among them,
+//! where there is nothing to decode or to lose. `unreadable` is a file that
+//! holds no exchange.
 
 pub(crate) mod bodies;
 mod check;
@@ -90,15 +98,13 @@ fn fate(recording: Recording) -> Checked {
         Ok(exchange) => match scope::of(exchange) {
             Scope::NotOurs => Fate::NotOurs,
             Scope::Later => Fate::Later,
-            Scope::In(dialect) => {
-                let outcome = check::run(exchange, dialect);
-                Fate::Checked {
-                    stream: outcome.resplit,
-                    crossed: outcome.crossed,
-                    findings: outcome.findings,
-                }
-            }
+            Scope::In(dialect) => checked(check::run(exchange, dialect)),
+            Scope::Count => checked(check::run_count(exchange)),
         },
     };
     (provider, name, fate)
+}
+
+fn checked(outcome: check::Outcome) -> Fate {
+    Fate::Checked { stream: outcome.resplit, crossed: outcome.crossed, findings: outcome.findings }
 }

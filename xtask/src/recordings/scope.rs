@@ -13,7 +13,10 @@ pub(crate) enum Scope {
     In(Dialect),
     /// A model call in a dialect that is still to come.
     Later,
-    /// No model call: embeddings, files, threads, retrieval by id...
+    /// A count of tokens in the shape of Messages.
+    Count,
+    /// Nothing that a codec reads: embeddings and legacy completions, which
+    /// pass as bytes; files, threads, retrieval by id...
     NotOurs,
 }
 
@@ -51,6 +54,8 @@ fn of_endpoint(exchange: &Exchange) -> Scope {
         Scope::In(Dialect::Responses)
     } else if path.ends_with("/messages") {
         Scope::In(Dialect::Messages)
+    } else if path.ends_with("/messages/count_tokens") {
+        Scope::Count
     } else if LATER_ENDS.iter().any(|end| path.ends_with(end)) {
         Scope::Later
     } else {
@@ -124,7 +129,7 @@ mod tests {
         );
         assert_eq!(call("https://h/api/v1/responses"), Scope::In(Dialect::Responses));
         assert_eq!(call("https://h/v1/messages"), Scope::In(Dialect::Messages));
-        assert_eq!(call("https://h/v1/messages/count_tokens"), Scope::NotOurs);
+        assert_eq!(call("https://h/v1/messages/count_tokens"), Scope::Count);
         assert_eq!(call("https://h/v1/threads/t/messages"), Scope::NotOurs);
         assert_eq!(call("https://h/v1/completions"), Scope::NotOurs);
         assert_eq!(call("https://h/model/m/converse"), Scope::Later);
