@@ -18,7 +18,7 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt as _;
 
 use crate::engine::{Engine, EngineStream};
-use crate::plan::Deployment;
+use crate::plan::{Auth, Deployment};
 use crate::retry::{Blame, Fault, retry_after};
 use crate::wire::{self, Asked, Lane};
 
@@ -116,6 +116,27 @@ impl Failed {
     /// The same after so many bytes of an answer, which may be billed.
     pub(crate) fn after(self, bytes: usize) -> Self {
         Self { billed: Some(bytes as u64), ..self }
+    }
+
+    /// Takes the server's own credential out of what the provider said: some
+    /// repeat it in their errors, and clients and logs are not to see it.
+    pub(crate) fn hide(&mut self, auth: &Auth) {
+        let Some(secret) = auth.secret() else { return };
+        if self.raw.as_ref().is_some_and(|raw| memchr::memmem::find(&raw.body, secret).is_some()) {
+            self.raw = None;
+        }
+        let error = &mut self.error;
+        let holds = |text: &str| memchr::memmem::find(text.as_bytes(), secret).is_some();
+        if error.native.as_ref().is_some_and(|(_, native)| holds(&native.to_string())) {
+            error.native = None;
+        }
+        let native = error.native_type.as_mut().map(|(_, text)| text);
+        let texts = [Some(&mut error.message), error.param.as_mut(), error.code.as_mut(), native];
+        for text in texts.into_iter().flatten() {
+            if holds(text) {
+                *text = text.replace(&*String::from_utf8_lossy(secret), "[credential]");
+            }
+        }
     }
 
     /// The deployment has as many requests before it as it bears; nothing was

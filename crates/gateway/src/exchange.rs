@@ -271,8 +271,19 @@ impl Gateway {
                 trying.answered(self.env.monotonic());
                 Ok((trying, answered))
             }
-            Err(failed) => {
+            Err(mut failed) => {
                 trying.failed(self.env.monotonic(), failed.fault, failed.wait);
+                failed.hide(&trying.deployment().provider.auth);
+                if failed.fault == Fault::Credential {
+                    // Seldom, as it is then left alone: the operator must know.
+                    tracing::warn!(
+                        target: "freehold::attempt",
+                        request_id,
+                        provider = %trying.deployment().provider.name,
+                        error = %failed.error.message,
+                        "the provider refused the server's credential"
+                    );
+                }
                 tracing::debug!(
                     target: "freehold::attempt",
                     request_id,
@@ -366,8 +377,14 @@ impl Gateway {
     }
 
     /// Gives the book back after an answer that is none.
-    fn back(&self, mut trying: Trying, failed: Failed, mut book: Box<Book>) -> Result<Reply, Back> {
+    fn back(
+        &self,
+        mut trying: Trying,
+        mut failed: Failed,
+        mut book: Box<Book>,
+    ) -> Result<Reply, Back> {
         trying.failed(self.env.monotonic(), failed.fault, None);
+        failed.hide(&trying.deployment().provider.auth);
         let failed = book.failed(trying.deployment(), trying.model(), failed);
         Err(Box::new((failed, book)))
     }

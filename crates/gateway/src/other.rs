@@ -10,7 +10,7 @@ use freehold_types::{ErrorKind, Target, WireRequest};
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RANGE};
 
-use crate::attempt::{ERROR_LIMIT, Failed, Trying, collect};
+use crate::attempt::{ERROR_LIMIT, Failed, Raw, Trying, collect};
 use crate::book::{Book, Opening};
 use crate::call::{Call, Endpoint, Reply, ReplyBody};
 use crate::exchange::copy_headers;
@@ -41,6 +41,7 @@ impl Gateway {
                 return Err(failed.error);
             }
         };
+        let provider = Arc::clone(&trying.deployment().provider);
         let now = self.env.monotonic();
         let status = response.status;
         let mut headers = HeaderMap::new();
@@ -62,14 +63,19 @@ impl Gateway {
         let outcome =
             if fault == Fault::Client { Outcome::ClientError } else { Outcome::UpstreamError };
         let error = codec(call.endpoint.dialect()).decode_error(status.as_u16(), &body);
-        let failed = Failed { fault, error: Box::new(error), raw: None, wait: None, billed: None };
+        let raw = Raw { status, headers, body };
+        let mut failed = Failed { raw: Some(Box::new(raw)), ..Failed::new(fault, error) };
+        failed.hide(&provider.auth);
         let error = refuse::upstream(&failed);
         book.finish(error.status, outcome, Some(&error));
         // What is no JSON (a proxy's page) is told in the caller's shape.
-        if fault == Fault::Credential || !body.trim_ascii().starts_with(b"{") {
-            return Err(Box::new(error));
+        match failed.raw {
+            Some(raw) if fault != Fault::Credential && raw.body.trim_ascii().starts_with(b"{") => {
+                let Raw { status, headers, body } = *raw;
+                Ok(Reply { status, headers, body: ReplyBody::Full(body) })
+            }
+            _ => Err(Box::new(error)),
         }
-        Ok(Reply { status, headers, body: ReplyBody::Full(body) })
     }
 
     /// An endpoint of a provider's own, under the same keys and limits. The

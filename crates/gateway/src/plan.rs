@@ -27,6 +27,25 @@ pub enum Auth {
     None,
 }
 
+impl Auth {
+    /// The credential itself, as it stands in what goes out; `None` if there
+    /// is none, or none that could be told from other text.
+    pub(crate) fn secret(&self) -> Option<&[u8]> {
+        let secret = match self {
+            Self::Header(_, value) => {
+                // After the scheme, if there is one.
+                value.as_bytes().rsplit(|b| *b == b' ').next()?
+            }
+            Self::Query(_, value) => value.reveal().as_bytes(),
+            Self::None => return None,
+        };
+        (secret.len() >= SECRET_BYTES_MIN).then_some(secret)
+    }
+}
+
+/// Shorter ones are in any text.
+const SECRET_BYTES_MIN: usize = 8;
+
 /// Where a provider's endpoints are. In paths, `{model}` stands for the
 /// deployment's model name, percent-encoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -66,11 +66,13 @@ pub fn refusal(refusal: &Refusal) -> Box<ApiError> {
 pub(crate) fn upstream(failed: &Failed) -> ApiError {
     let mut error = (*failed.error).clone();
     if failed.fault == Fault::Credential {
-        let said = std::mem::take(&mut error.message);
+        // Its words are for the operator, who finds them in the log: providers
+        // repeat parts of keys in them.
         error = ApiError::new(
             ErrorKind::Upstream,
             "upstream_credential",
-            format!("the provider refused the server's own credential: {said}"),
+            "the provider refused the server's own credential; whoever runs the server finds in \
+             its log why",
         );
     }
     error

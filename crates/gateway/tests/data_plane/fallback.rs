@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use freehold_llm::Dialect;
 use freehold_types::{Env as _, TransportFault};
+use serde_json::json;
 
 use crate::samples::{DIALECTS, answer, pool, request, stream, text_of, text_of_stream};
 use crate::script::{Act, Piece};
-use crate::world::{Heard, World};
+use crate::world::{Heard, UPSTREAM_KEY, World};
 
 const TWO: &str = r#"
     [[routes.r.deployments]]
@@ -443,4 +444,42 @@ async fn requests_that_begin_alike_stay_at_one_deployment() {
     let homes: Vec<&[String]> = pools.chunks(4).collect();
     assert!(homes.iter().all(|c| c.iter().all(|p| *p == c[0])), "{pools:?}");
     assert!(homes.iter().any(|c| c[0] != homes[0][0]), "all users at one place");
+}
+
+#[tokio::test]
+async fn a_provider_that_repeats_our_key_repeats_it_to_nobody() {
+    use freehold_gateway::call::Endpoint;
+    let said = format!("bad key {UPSTREAM_KEY}: sk-upst****cret");
+    let body = json!({"error": {"message": said, "type": said, "param": said, "code": null}});
+    for status in [200, 400, 401, 403, 404, 429, 500] {
+        for dialect in DIALECTS {
+            let world = World::new("[routes.r]\nto = \"chat/a\"\nretries = { max = 0 }").await;
+            for stream in [false, true] {
+                world.script("chat", Act::json(status, body.to_string()));
+                let heard = world.ask(dialect, request(dialect, "r", stream)).await;
+                assert!(heard.status.is_client_error() || heard.status.is_server_error());
+                assert!(!heard.text().contains(UPSTREAM_KEY), "{status}: {}", heard.text());
+                // Of a refused key not even what the provider leaves of it.
+                if matches!(status, 401 | 403) {
+                    assert!(!heard.text().contains("****"), "{status}: {}", heard.text());
+                }
+                world.pass(3_600_000);
+            }
+        }
+        let world = World::new("[routes.r]\nto = \"responses/a\"\nretries = { max = 0 }").await;
+        let other = Endpoint::Other { method: http::Method::GET, path: "/files".into() };
+        for endpoint in [Endpoint::Embeddings, Endpoint::Completions, other] {
+            // An endpoint that passes through knows no errors under a 200.
+            if status == 200 && matches!(endpoint, Endpoint::Other { .. }) {
+                continue;
+            }
+            world.script("responses", Act::json(status, body.to_string()));
+            let asked = r#"{"model":"r","input":"a","prompt":"a"}"#;
+            let mut call = world.call(endpoint.clone(), asked);
+            call.headers.insert("x-freehold-provider", "responses".parse().unwrap());
+            let heard = world.hear(call).await;
+            assert!(!heard.text().contains(UPSTREAM_KEY), "{endpoint:?}: {}", heard.text());
+            world.pass(3_600_000);
+        }
+    }
 }

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use freehold_types::ErrorKind;
 use http_body::Body;
 use http_body_util::BodyExt as _;
+use tokio::time::Instant;
 
 /// Why a body was not read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +26,9 @@ pub enum BodyError {
     /// The client stopped sending.
     #[error("the request body did not arrive: nothing came for {0:?}")]
     Stalled(Duration),
+    /// The client sends a little now and then.
+    #[error("the request body comes too slowly: fewer than {BYTES_A_SECOND_MIN} bytes a second")]
+    Slow,
     /// The connection broke.
     #[error("the request body did not arrive: {0}")]
     Broken(String),
@@ -36,7 +40,7 @@ impl BodyError {
         match self {
             Self::TooLarge { .. } => ErrorKind::TooLarge,
             Self::Full => ErrorKind::Unavailable,
-            Self::Stalled(_) | Self::Broken(_) => ErrorKind::Invalid,
+            Self::Stalled(_) | Self::Slow | Self::Broken(_) => ErrorKind::Invalid,
         }
     }
 }
@@ -99,6 +103,10 @@ pub struct BodyLimits {
 /// before its first byte has come.
 const TRUSTED_LENGTH: usize = 1 << 20;
 
+/// A body that comes more slowly than this on the whole is given up. A modem's
+/// is faster.
+const BYTES_A_SECOND_MIN: u64 = 1_000;
+
 /// Reads the whole body. `share` holds its part of the budget; keep it for as
 /// long as the bytes are kept.
 pub async fn read<B>(
@@ -116,6 +124,7 @@ where
         return Err(BodyError::TooLarge { limit: limits.bytes_max });
     }
     let mut whole = BytesMut::new();
+    let mut began = None;
     while let Some(part) = next(&mut body, limits.stall).await? {
         share.grow(part.len(), limits.in_flight_max)?;
         if whole.is_empty() && body.is_end_stream() {
@@ -125,6 +134,11 @@ where
         let length = whole.len() + part.len();
         if length > limits.bytes_max {
             return Err(BodyError::TooLarge { limit: limits.bytes_max });
+        }
+        let since = *began.get_or_insert_with(now);
+        let fair = Duration::from_millis(length as u64 * 1_000 / BYTES_A_SECOND_MIN);
+        if now().saturating_duration_since(since) > limits.stall + fair {
+            return Err(BodyError::Slow);
         }
         if whole.capacity() < length {
             // One allocation for the rest, where the client said how much it
@@ -139,6 +153,11 @@ where
         whole.extend_from_slice(&part);
     }
     Ok(whole.freeze())
+}
+
+#[expect(clippy::disallowed_methods, reason = "what it is compared with is tokio's timer")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 async fn next<B>(body: &mut B, stall: Duration) -> Result<Option<Bytes>, BodyError>
@@ -166,6 +185,7 @@ mod tests {
     use std::collections::VecDeque;
     use std::convert::Infallible;
 
+    use futures_util::StreamExt as _;
     use http_body::Frame;
     use http_body_util::{Full, StreamBody};
 
@@ -215,6 +235,17 @@ mod tests {
         assert_eq!(second, Err(BodyError::Full));
         drop(first);
         assert!(read(Full::from(vec![0; 51]), LIMITS, &mut budget.share()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_trickles_is_given_up() {
+        let trickle = futures_util::stream::repeat(()).then(|()| async {
+            tokio::time::sleep(LIMITS.stall / 2).await;
+            Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"x")))
+        });
+        let body = StreamBody::new(Box::pin(trickle));
+        let error = read(body, LIMITS, &mut BodyBudget::default().share()).await;
+        assert_eq!(error, Err(BodyError::Slow));
     }
 
     #[tokio::test]
