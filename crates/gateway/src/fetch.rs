@@ -15,7 +15,8 @@ use http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, Uri};
 
 use crate::Gateway;
-use crate::attempt::{Failed, collect};
+use crate::answer::collect;
+use crate::attempt::Failed;
 use crate::options::FetchOptions;
 use crate::plan::Deployment;
 use crate::wire::Asked;

@@ -7,9 +7,12 @@
 //! relay an answer.
 //!
 //! An exchange, by its files: `call` (what comes in), `exchange` (the order
-//! of things), `wire` (the request for one deployment), `attempt` (one call),
-//! `relay` (a stream on its way back), `book` (what is settled at the end).
+//! of things), `fallback` (whom to ask next), `wire` (the request for one
+//! deployment), `attempt` (one call), `answer` (what came back of it), `relay`
+//! (a stream on its way back), `book` (what is settled at the end). `pass` is
+//! the same for what passes as bytes.
 
+mod answer;
 mod attempt;
 mod book;
 pub mod call;

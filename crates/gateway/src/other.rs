@@ -10,7 +10,8 @@ use freehold_types::{ErrorKind, Target, WireRequest};
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RANGE};
 
-use crate::attempt::{ERROR_LIMIT, Failed, Raw, Trying, collect};
+use crate::answer::{ERROR_LIMIT, collect};
+use crate::attempt::{Failed, Raw, Trying};
 use crate::book::{Book, Opening};
 use crate::call::{Call, Endpoint, Reply, ReplyBody};
 use crate::exchange::copy_headers;
