@@ -19,8 +19,13 @@ use crate::engine::EngineStream;
 use crate::metrics::Outcome;
 use crate::retry::Fault;
 
-/// Up to how many bytes chunks that are there together are joined.
+/// Up to how many bytes chunks that came together are joined.
 const JOINED_MOST: usize = 8 << 10;
+
+/// How many polls a chunk waits for more: the server polls a body that has
+/// nothing a second time before it gives the connection behind its turn (hyper
+/// 1.12, `poll_loop` of `proto/h1/dispatch.rs`).
+const HELD_POLLS: u8 = 2;
 
 /// How often a silent stream of another dialect sends a sign of life.
 const PING_EVERY: Duration = Duration::from_secs(15);
@@ -35,6 +40,9 @@ pub struct Relay {
     book: Option<Box<Book>>,
     done: bool,
     out: Vec<u8>,
+    /// What waits a turn for more to go out with it, and for how many polls.
+    held: Option<Held>,
+    polls: u8,
     ping: Option<Ping>,
     /// The books being made durable; the stream's end waits for them.
     closing: Option<BoxFuture<'static, ()>>,
@@ -130,6 +138,8 @@ impl Relay {
             book: Some(book),
             done: false,
             out: Vec::new(),
+            held: None,
+            polls: 0,
             ping: None,
             closing: None,
             torn: None,
@@ -309,6 +319,41 @@ impl Relay {
     }
 }
 
+/// Chunks that go out together.
+enum Held {
+    One(Bytes),
+    Joined(BytesMut),
+}
+
+impl Held {
+    fn len(&self) -> usize {
+        match self {
+            Self::One(bytes) => bytes.len(),
+            Self::Joined(bytes) => bytes.len(),
+        }
+    }
+
+    fn and(self, more: &[u8]) -> Self {
+        let mut joined = match self {
+            Self::Joined(joined) => joined,
+            Self::One(first) => {
+                let mut joined = BytesMut::with_capacity(JOINED_MOST);
+                joined.extend_from_slice(&first);
+                joined
+            }
+        };
+        joined.extend_from_slice(more);
+        Self::Joined(joined)
+    }
+
+    fn bytes(self) -> Bytes {
+        match self {
+            Self::One(bytes) => bytes,
+            Self::Joined(bytes) => bytes.freeze(),
+        }
+    }
+}
+
 enum Step {
     Bytes(Bytes),
     Event(Box<Event>),
@@ -332,21 +377,8 @@ impl Body for Relay {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        if let Some(out) = this.flush() {
-            return Poll::Ready(Some(Ok(Frame::data(out))));
-        }
-        while !this.done {
-            let out = match this.poll_source(cx) {
-                Poll::Pending => match this.poll_ping(cx) {
-                    Some(ping) => Some(ping),
-                    None => return Poll::Pending,
-                },
-                Poll::Ready(step) => this.take(step),
-            };
-            if let Some(out) = out {
-                let out = this.join_ready(out, cx);
-                return Poll::Ready(Some(Ok(Frame::data(out))));
-            }
+        if let Some(out) = this.poll_out(cx) {
+            return out.map(|out| Some(Ok(Frame::data(out))));
         }
         if let Some(closing) = &mut this.closing {
             if closing.as_mut().poll(cx).is_pending() {
@@ -378,26 +410,42 @@ impl Relay {
         }
     }
 
-    /// Adds what else is there already: one write for several small chunks
-    /// costs a copy of them and saves the server's work for each. Nothing is
-    /// waited for.
-    fn join_ready(&mut self, first: Bytes, cx: &mut Context<'_>) -> Bytes {
-        if first.len() >= JOINED_MOST {
-            return first;
+    /// The next bytes for the client, `None` at the end.
+    ///
+    /// The connection behind hands over one chunk at a time, though many may
+    /// have come in one packet, and a write for each costs more than all else
+    /// that is done for it. So a chunk lets that connection have one more turn
+    /// of the worker; what comes of it goes out in the same write. No timer is
+    /// waited for, so a chunk that came alone is as good as not held.
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Option<Poll<Bytes>> {
+        if let Some(out) = self.flush() {
+            return Some(Poll::Ready(out));
         }
-        let mut joined: Option<BytesMut> = None;
-        while !self.done && joined.as_ref().map_or(first.len(), BytesMut::len) < JOINED_MOST {
-            let Poll::Ready(step) = self.poll_source(cx) else { break };
-            if let Some(more) = self.take(step) {
-                let joined = joined.get_or_insert_with(|| {
-                    let mut joined = BytesMut::with_capacity(JOINED_MOST);
-                    joined.extend_from_slice(&first);
-                    joined
+        while !self.done && self.held.as_ref().is_none_or(|held| held.len() < JOINED_MOST) {
+            let out = match self.poll_source(cx) {
+                Poll::Ready(step) => {
+                    self.polls = HELD_POLLS;
+                    self.take(step)
+                }
+                Poll::Pending if self.held.is_some() && self.polls > 0 => {
+                    self.polls -= 1;
+                    cx.waker().wake_by_ref();
+                    return Some(Poll::Pending);
+                }
+                Poll::Pending if self.held.is_some() => break,
+                Poll::Pending => match self.poll_ping(cx) {
+                    Some(ping) => return Some(Poll::Ready(ping)),
+                    None => return Some(Poll::Pending),
+                },
+            };
+            if let Some(out) = out {
+                self.held = Some(match self.held.take() {
+                    None => Held::One(out),
+                    Some(held) => held.and(&out),
                 });
-                joined.extend_from_slice(&more);
             }
         }
-        joined.map_or(first, BytesMut::freeze)
+        self.held.take().map(|held| Poll::Ready(held.bytes()))
     }
 
     fn take_event(&mut self, event: &Event) -> Option<Bytes> {

@@ -1,11 +1,13 @@
 //! The byte lane: what is touched of a request and an answer, and that
 //! nothing else is.
 
+use freehold_gateway::call::{Endpoint, ReplyBody};
 use freehold_llm::Dialect;
 use freehold_types::Money;
+use http_body_util::BodyExt as _;
 
 use crate::samples::{DIALECTS, answer, pool, request, stream};
-use crate::script::Act;
+use crate::script::{Act, Piece};
 use crate::world::{UPSTREAM_KEY, World};
 
 #[tokio::test]
@@ -89,6 +91,30 @@ async fn streams_split_at_every_byte_go_back_whole() {
         assert_eq!(heard.text(), kept);
         let book = world.book().await;
         assert_eq!((book.tokens.input, book.tokens.output, book.estimated), (10, 5, false));
+    }
+}
+
+#[tokio::test]
+async fn chunks_that_come_turn_by_turn_go_out_together() {
+    for from in DIALECTS {
+        for to in DIALECTS {
+            let world = World::new("").await;
+            let mut act = Act::sse(std::iter::empty::<&str>());
+            for event in stream(to) {
+                act = act.then(Piece::Data(event.clone().into())).then(Piece::Turn);
+            }
+            world.script(pool(to), act);
+            let body = request(from, &format!("{}/m", pool(to)), true);
+            let reply =
+                Box::pin(world.gateway.exchange(world.call(Endpoint::Model(from), body))).await;
+            let ReplyBody::Stream(mut relay) = reply.body else { panic!("it is no stream") };
+            let mut frames = 0;
+            while let Some(frame) = relay.frame().await {
+                frame.unwrap();
+                frames += 1;
+            }
+            assert!(stream(to).len() > 4 && frames <= 2, "{from:?} over {to:?}: {frames} frames");
+        }
     }
 }
 

@@ -100,6 +100,9 @@ impl Env for Clock {
 #[derive(Clone, Debug)]
 pub(crate) enum Piece {
     Data(Bytes),
+    /// The next one comes a turn later, as from a connection that hands over
+    /// one chunk at a time.
+    Turn,
     Stalled,
     Broken,
     /// Nothing more comes.
@@ -236,8 +239,13 @@ impl Body for Played {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if matches!(self.pieces.front(), Some(Piece::Turn)) {
+            self.pieces.pop_front();
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if matches!(self.pieces.front(), Some(Piece::Hang)) {
             return Poll::Pending;
         }
@@ -245,7 +253,9 @@ impl Body for Played {
             None => None,
             Some(Piece::Data(data)) => Some(Ok(Frame::data(data))),
             Some(Piece::Stalled) => Some(Err(BodyError::Stalled(Duration::from_secs(120)))),
-            Some(Piece::Broken | Piece::Hang) => Some(Err(BodyError::Broken("reset".to_owned()))),
+            Some(Piece::Broken | Piece::Hang | Piece::Turn) => {
+                Some(Err(BodyError::Broken("reset".to_owned())))
+            }
         })
     }
 }

@@ -118,6 +118,7 @@ where
         ($connection:expr) => {{
             let mut connection = pin!($connection);
             tokio::select! {
+                biased;
                 ended = connection.as_mut() => ended,
                 () = drain.begun() => {
                     connection.as_mut().graceful_shutdown();
