@@ -1,6 +1,6 @@
 //! What can go wrong in managing keys, groups and budgets.
 
-use freehold_types::{BudgetId, DbError, ErrorKind, GroupId, KeyId, TenantId};
+use freehold_types::{BudgetId, Code, DbError, ErrorKind, GroupId, KeyId, TenantId};
 
 use crate::TreeError;
 
@@ -48,28 +48,22 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Store(error) => error.kind(),
-            Self::Tree(TreeError::Missing(..))
-            | Self::NoKey(..)
-            | Self::NoGroup(..)
-            | Self::NoBudget(..) => ErrorKind::NotFound,
-            Self::Tree(_) | Self::Invalid { .. } => ErrorKind::Invalid,
-            Self::GroupInUse(_) => ErrorKind::Conflict,
-            Self::Damaged { .. } => ErrorKind::Internal,
+            other => other.code().kind(),
         }
     }
 
     /// A stable word for clients.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         match self {
-            Self::Store(_) => "store.failed",
-            Self::Tree(TreeError::Missing(..)) | Self::NoGroup(..) => "group.not_found",
-            Self::Tree(TreeError::Cycle(_)) => "group.cycle",
-            Self::Tree(TreeError::TooDeep(_)) => "group.too_deep",
-            Self::NoKey(..) => "key.not_found",
-            Self::NoBudget(..) => "budget.not_found",
-            Self::GroupInUse(_) => "group.in_use",
-            Self::Invalid { .. } => "value.invalid",
-            Self::Damaged { .. } => "store.damaged",
+            Self::Store(_) => Code::StoreFailed,
+            Self::Tree(TreeError::Missing(..)) | Self::NoGroup(..) => Code::GroupNotFound,
+            Self::Tree(TreeError::Cycle(_)) => Code::GroupCycle,
+            Self::Tree(TreeError::TooDeep(_)) => Code::GroupTooDeep,
+            Self::NoKey(..) => Code::KeyNotFound,
+            Self::NoBudget(..) => Code::BudgetNotFound,
+            Self::GroupInUse(_) => Code::GroupInUse,
+            Self::Invalid { .. } => Code::ValueInvalid,
+            Self::Damaged { .. } => Code::StoreDamaged,
         }
     }
 }

@@ -7,7 +7,7 @@
 //! enter; time and chance come in through [`freehold_types::Env`].
 //!
 //! To add a limit: a cell in [`Limits`], its arithmetic in `limits/`, its code
-//! in [`Code`], and a line in `Admission::admit`'s order.
+//! in [`freehold_types::Code`], and a line in `Admission::admit`'s order.
 
 pub mod prices;
 
@@ -34,7 +34,7 @@ pub use freehold_store::budgets::{Period, PeriodError};
 pub use identity::{Group, Key, KeyHash, Principal, Routes, RoutesError, TreeError};
 pub use limits::{Adaptive, AdaptiveSettings, Head, Limits, Waiting};
 pub use manage::{Issued, KeyChange, NewBudget, NewKey};
-pub use refusal::{Code, Refusal};
+pub use refusal::Refusal;
 pub use scope::Scope;
 pub use usage::{
     Durability, Flush, Lost, Settlement, Tokens, UsageCounts, UsageSettings, UsageWriter,

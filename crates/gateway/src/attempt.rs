@@ -9,7 +9,8 @@ use freehold_control::{Head, Refusal, Waiting};
 use freehold_llm::model::{ApiError, Event, Request};
 use freehold_llm::{DecodeError, Dialect, Losses};
 use freehold_types::{
-    BodyError, BoxBody, Env, ErrorKind, Transport, TransportError, TransportFault, WireRequest,
+    BodyError, BoxBody, Code, Env, ErrorKind, Transport, TransportError, TransportFault,
+    WireRequest,
 };
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderMap, StatusCode};
@@ -67,7 +68,8 @@ impl Failed {
 
     /// The request cannot be put to this deployment.
     pub(crate) fn unsent(error: Box<ApiError>) -> Self {
-        let unfit = matches!(error.code.as_deref(), Some("strict_loss" | "unsupported_feature"));
+        let unfit = [Code::StrictLoss, Code::UnsupportedFeature].map(Code::word);
+        let unfit = error.code.as_deref().is_some_and(|code| unfit.contains(&code));
         let fault = if unfit { Fault::Unfit } else { Fault::Client };
         Self { fault, error, raw: None, wait: None, billed: None }
     }
@@ -79,30 +81,27 @@ impl Failed {
 
     pub(crate) fn transport(error: &TransportError) -> Self {
         let fault = Fault::of_transport(error.fault);
-        let (kind, code) = match fault {
-            Fault::Timeout => (ErrorKind::Timeout, "upstream_timeout"),
-            _ => (ErrorKind::Upstream, "upstream_unreachable"),
+        let code = match fault {
+            Fault::Timeout => Code::UpstreamTimeout,
+            _ => Code::UpstreamUnreachable,
         };
         let out = matches!(error.fault, TransportFault::HeadersTimeout | TransportFault::Broken);
         Self {
             billed: out.then_some(0),
             ..Self::new(
                 fault,
-                ApiError::new(kind, code, format!("the provider cannot be reached: {error}")),
+                ApiError::new(code, format!("the provider cannot be reached: {error}")),
             )
         }
     }
 
     pub(crate) fn body(error: &BodyError) -> Self {
-        let (fault, kind, code) = match error {
-            BodyError::Stalled(_) => (Fault::Timeout, ErrorKind::Timeout, "upstream_timeout"),
-            BodyError::Broken(_) => (Fault::Connection, ErrorKind::Upstream, "upstream_broken"),
+        let (fault, code) = match error {
+            BodyError::Stalled(_) => (Fault::Timeout, Code::UpstreamTimeout),
+            BodyError::Broken(_) => (Fault::Connection, Code::UpstreamBroken),
         };
-        Self::new(
-            fault,
-            ApiError::new(kind, code, format!("the provider's answer broke off: {error}")),
-        )
-        .after(0)
+        Self::new(fault, ApiError::new(code, format!("the provider's answer broke off: {error}")))
+            .after(0)
     }
 
     /// The same after so many bytes of an answer, which may be billed.
@@ -149,8 +148,7 @@ impl Failed {
         Self::new(
             Fault::Missing,
             ApiError::new(
-                ErrorKind::NotFound,
-                "local_not_built",
+                Code::LocalNotBuilt,
                 "this build has no local engine: build with the cargo feature `local`",
             ),
         )
@@ -171,8 +169,7 @@ impl Failed {
         Self::new(
             Fault::Garbage,
             ApiError::new(
-                ErrorKind::Upstream,
-                "upstream_garbage",
+                Code::UpstreamGarbage,
                 format!("the provider's answer cannot be read: {what}"),
             ),
         )
@@ -394,11 +391,7 @@ async fn on_engine(
 }
 
 fn silent() -> Event {
-    Event::Error(ApiError::new(
-        ErrorKind::Internal,
-        "engine_stopped",
-        "the local engine ended without an answer",
-    ))
+    Event::Error(ApiError::new(Code::EngineStopped, "the local engine ended without an answer"))
 }
 
 pub(crate) fn engine_failed(error: Box<ApiError>) -> Failed {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use freehold_llm::model::ApiError;
 use freehold_llm::{estimate, scan};
-use freehold_types::ErrorKind;
+use freehold_types::Code;
 
 use crate::options::{Affinity, Capability};
 use crate::plan::{Deployment, Plan};
@@ -54,8 +54,7 @@ pub(crate) fn eligible(asked: &Asked<'_>) -> Result<Vec<Arc<Deployment>>, Box<Ap
     if able.is_empty() {
         let wants = if scan.has_media() { "images, files or audio" } else { "tools" };
         return Err(Box::new(ApiError::new(
-            ErrorKind::Invalid,
-            "unsupported_feature",
+            Code::UnsupportedFeature,
             format!("no deployment of the route {} takes {wants}", asked.route.name),
         )));
     }
@@ -65,8 +64,7 @@ pub(crate) fn eligible(asked: &Asked<'_>) -> Result<Vec<Arc<Deployment>>, Box<Ap
     }
     let most = able.iter().filter_map(|d| d.context).max().unwrap_or_default();
     Err(Box::new(ApiError::new(
-        ErrorKind::Invalid,
-        "context_length_exceeded",
+        Code::ContextLengthExceeded,
         format!(
             "the request has about {likely} tokens, and the largest context of the route {} is \
              {most}",
@@ -90,8 +88,7 @@ pub(crate) fn stateless(scan: &scan::Scan<'_>) -> Result<(), Box<ApiError>> {
         return Ok(());
     };
     let mut refused = ApiError::new(
-        ErrorKind::Invalid,
-        "state_not_available",
+        Code::StateNotAvailable,
         format!(
             "{asked}: this server keeps no state of responses yet; state comes later. Send the \
              whole input and leave {asked} out"
@@ -112,11 +109,8 @@ pub(crate) fn unknown_model(plan: &Plan, model: &str) -> Box<ApiError> {
         }
     };
     let shown: String = model.chars().take(200).collect();
-    let mut error = ApiError::new(
-        ErrorKind::NotFound,
-        "model_not_found",
-        format!("no route is named {shown}; {hint}"),
-    );
+    let mut error =
+        ApiError::new(Code::ModelNotFound, format!("no route is named {shown}; {hint}"));
     error.param = Some("model".to_owned());
     Box::new(error)
 }

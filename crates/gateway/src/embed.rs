@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use freehold_llm::model::ApiError;
-use freehold_types::ErrorKind;
+use freehold_types::Code;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -34,13 +34,13 @@ impl EmbeddingsAsked {
     fn texts(&self) -> Result<Vec<String>, Box<ApiError>> {
         if self.dimensions.is_some() {
             return Err(invalid(
-                "unsupported_feature",
+                Code::UnsupportedFeature,
                 "dimensions: the local model's vectors have one size; leave it out",
             ));
         }
         let wrong = || {
             invalid(
-                "invalid_request",
+                Code::InvalidRequest,
                 "input: expected a string or a list of strings (the local model takes no token ids)",
             )
         };
@@ -54,8 +54,8 @@ impl EmbeddingsAsked {
     }
 }
 
-fn invalid(code: &str, message: &str) -> Box<ApiError> {
-    Box::new(ApiError::new(ErrorKind::Invalid, code, message))
+fn invalid(code: Code, message: &str) -> Box<ApiError> {
+    Box::new(ApiError::new(code, message))
 }
 
 /// The answer to it.

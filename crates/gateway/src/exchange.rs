@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use freehold_control::{Ask, Code, Principal};
+use freehold_control::{Ask, Principal};
 use freehold_llm::format::codec;
 use freehold_llm::model::{ApiError, Request, events_of};
 use freehold_llm::{AnswerContext, Dialect, IdSource, Losses, StreamEncoder, estimate, scan};
-use freehold_types::ErrorKind;
+use freehold_types::Code;
 use futures_util::future::{Either, select};
 use http::header::{CONNECTION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -47,8 +47,7 @@ impl Gateway {
             stateless(&scan)?;
         }
         let model = scan.model.as_ref().and_then(|f| f.value.clone()).ok_or_else(|| {
-            let mut missing =
-                ApiError::new(ErrorKind::Invalid, "missing_model", "model: is required");
+            let mut missing = ApiError::new(Code::MissingModel, "model: is required");
             missing.param = Some("model".to_owned());
             missing
         })?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use freehold_llm::Dialect;
 use freehold_llm::model::ApiError;
-use freehold_types::ErrorKind;
+use freehold_types::Code;
 use http::HeaderMap;
 
 use crate::attempt::{Failed, Raw};
@@ -152,8 +152,7 @@ impl<'a> Walk<'a> {
         let name = &self.route.name;
         let wait = self.held_for.unwrap_or(Duration::from_secs(1));
         let mut error = ApiError::new(
-            ErrorKind::Unavailable,
-            "no_deployment",
+            Code::NoDeployment,
             format!(
                 "nothing that the route {name} leads to answers: all requests of the last seconds \
                  failed. One a second is let through to see whether that is over; try again"

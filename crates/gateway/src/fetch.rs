@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use freehold_llm::Dialect;
 use freehold_llm::model::{ApiError, Item, ItemBody, Media, Part, PartBody, Request, Source};
-use freehold_types::{Env, ErrorKind, Target, Timeouts, Transport, WireRequest};
+use freehold_types::{Code, Env, Target, Timeouts, Transport, WireRequest};
 use futures_util::future::{Either, select};
 use http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, Uri};
@@ -61,7 +61,7 @@ pub(crate) fn needs_inline(asked: &Asked<'_>, deployment: &Deployment) -> bool {
 }
 
 fn refused(message: String) -> Box<ApiError> {
-    Box::new(ApiError::new(ErrorKind::Invalid, "url_not_fetched", message))
+    Box::new(ApiError::new(Code::UrlNotFetched, message))
 }
 
 fn parts_mut(items: &mut [Item]) -> impl Iterator<Item = &mut Part> {

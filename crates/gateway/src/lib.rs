@@ -44,7 +44,7 @@ use std::sync::{Arc, Weak};
 use arc_swap::{ArcSwap, Guard};
 use freehold_control::Control;
 use freehold_llm::model::ApiError;
-use freehold_types::{Env, ErrorKind, Transport};
+use freehold_types::{Code, Env, Transport};
 
 use crate::call::{Call, Endpoint, Reply};
 use crate::engine::Engine;
@@ -140,8 +140,8 @@ impl Gateway {
 
     /// Itself, shared: bodies that outlive the call hold it.
     fn shared(&self) -> Result<Arc<Self>, Box<ApiError>> {
-        self.me.upgrade().ok_or_else(|| {
-            Box::new(ApiError::new(ErrorKind::Unavailable, "stopping", "the server is stopping"))
-        })
+        self.me
+            .upgrade()
+            .ok_or_else(|| Box::new(ApiError::new(Code::Stopping, "the server is stopping")))
     }
 }

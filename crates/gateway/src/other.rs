@@ -6,7 +6,7 @@ use std::sync::Arc;
 use freehold_control::Ask;
 use freehold_llm::format::codec;
 use freehold_llm::model::ApiError;
-use freehold_types::{ErrorKind, Target, WireRequest};
+use freehold_types::{Code, Target, WireRequest};
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RANGE};
 
@@ -21,8 +21,8 @@ use crate::relay::Relay;
 use crate::retry::{Fault, retry_after};
 use crate::{Gateway, refuse, wire};
 
-fn invalid(code: &str, message: impl Into<String>) -> Box<ApiError> {
-    Box::new(ApiError::new(ErrorKind::Invalid, code, message))
+fn invalid(code: Code, message: impl Into<String>) -> Box<ApiError> {
+    Box::new(ApiError::new(code, message))
 }
 
 impl Gateway {
@@ -84,7 +84,7 @@ impl Gateway {
     /// one that offers the endpoint.
     pub(crate) async fn other(&self, call: &Call) -> Result<Reply, Box<ApiError>> {
         let Endpoint::Other { method, path } = &call.endpoint else {
-            return Err(invalid("not_an_endpoint", "this is no endpoint to pass through"));
+            return Err(invalid(Code::NotAnEndpoint, "this is no endpoint to pass through"));
         };
         let plan = self.plan();
         let provider = self.provider_for(call, path)?;
@@ -92,8 +92,7 @@ impl Gateway {
         let probe = format!("{}/-", provider.name);
         let (route, _) = plan.route(&probe).ok_or_else(|| {
             Box::new(ApiError::new(
-                ErrorKind::Forbidden,
-                "route.forbidden",
+                Code::RouteForbidden,
                 format!("there is no route {route_name}, which passing through needs"),
             ))
         })?;
@@ -103,7 +102,7 @@ impl Gateway {
             .find(|d| d.provider.name == provider.name)
             .or(route.deployments.first())
             .cloned()
-            .ok_or_else(|| invalid("not_an_endpoint", "the route leads nowhere"))?;
+            .ok_or_else(|| invalid(Code::NotAnEndpoint, "the route leads nowhere"))?;
         let ask = Ask {
             route: &route.name,
             dialect: call.endpoint.word(),
@@ -159,12 +158,11 @@ impl Gateway {
         if let Some(named) = call.headers.get("x-freehold-provider") {
             let named = named.to_str().unwrap_or_default();
             let provider = plan.providers.get(named).ok_or_else(|| {
-                invalid("provider_unknown", "x-freehold-provider names no provider here")
+                invalid(Code::ProviderUnknown, "x-freehold-provider names no provider here")
             })?;
             if !offers(&provider) {
                 return Err(Box::new(ApiError::new(
-                    ErrorKind::NotFound,
-                    "endpoint_not_offered",
+                    Code::EndpointNotOffered,
                     format!("the provider {named} does not offer this endpoint"),
                 )));
             }
@@ -174,14 +172,13 @@ impl Gateway {
         match able.as_slice() {
             [only] => Ok(Arc::clone(only)),
             [] => Err(Box::new(ApiError::new(
-                ErrorKind::NotFound,
-                "endpoint_not_offered",
+                Code::EndpointNotOffered,
                 "no configured provider offers this endpoint",
             ))),
             several => {
                 let names: Vec<&str> = several.iter().map(|p| &*p.name).collect();
                 Err(invalid(
-                    "provider_ambiguous",
+                    Code::ProviderAmbiguous,
                     format!(
                         "several providers offer this endpoint: name one of {} in the header \
                          x-freehold-provider",

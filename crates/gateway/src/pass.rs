@@ -10,7 +10,7 @@ use freehold_control::Ask;
 use freehold_llm::model::{ApiError, Usage};
 use freehold_llm::scan::{self, Scan, splice};
 use freehold_llm::{Dialect, Losses, estimate};
-use freehold_types::{ErrorKind, Target, WireRequest};
+use freehold_types::{Code, Target, WireRequest};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
@@ -65,8 +65,7 @@ impl<'a> Passing<'a> {
         if able.is_empty() {
             let (route, endpoint) = (&self.route.name, self.call.endpoint.word());
             return Err(Box::new(ApiError::new(
-                ErrorKind::NotFound,
-                "endpoint_not_offered",
+                Code::EndpointNotOffered,
                 format!("no deployment of the route {route} offers {endpoint}"),
             )));
         }
@@ -175,9 +174,11 @@ impl Gateway {
     /// Answers a call for embeddings, a legacy completion or a count of tokens.
     pub(crate) async fn pass(&self, call: &Call) -> Result<Reply, Box<ApiError>> {
         let scan = scan::scan(&call.body).map_err(|e| refuse::bad_body(&e))?;
-        let model = scan.model.as_ref().and_then(|f| f.value.clone()).ok_or_else(|| {
-            Box::new(ApiError::new(ErrorKind::Invalid, "missing_model", "model: is required"))
-        })?;
+        let model = scan
+            .model
+            .as_ref()
+            .and_then(|f| f.value.clone())
+            .ok_or_else(|| Box::new(ApiError::new(Code::MissingModel, "model: is required")))?;
         let plan = self.plan.load();
         let (route, star) = plan.route(&model).ok_or_else(|| unknown_model(&plan, &model))?;
         let stream = scan.stream.as_ref().and_then(|f| f.value) == Some(true);

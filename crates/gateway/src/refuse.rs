@@ -4,7 +4,7 @@ use freehold_control::Refusal;
 use freehold_llm::format::codec;
 use freehold_llm::model::ApiError;
 use freehold_llm::{DecodeError, Dialect, EncodeError, Losses};
-use freehold_types::ErrorKind;
+use freehold_types::Code;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -15,10 +15,10 @@ use crate::retry::Fault;
 /// A request's body that cannot be read.
 pub(crate) fn bad_body(error: &DecodeError) -> Box<ApiError> {
     let code = match error {
-        DecodeError::Json { .. } => "invalid_json",
-        _ => "invalid_request",
+        DecodeError::Json { .. } => Code::InvalidJson,
+        _ => Code::InvalidRequest,
     };
-    let mut refused = ApiError::new(ErrorKind::Invalid, code, error.to_string());
+    let mut refused = ApiError::new(code, error.to_string());
     if let DecodeError::Shape { path, .. } = error {
         refused.param = Some(path.clone());
     }
@@ -27,7 +27,7 @@ pub(crate) fn bad_body(error: &DecodeError) -> Box<ApiError> {
 
 /// A request that has no sense in the target's dialect.
 pub(crate) fn cannot_encode(error: &EncodeError) -> Box<ApiError> {
-    let mut refused = ApiError::new(ErrorKind::Invalid, "unsupported_feature", error.to_string());
+    let mut refused = ApiError::new(Code::UnsupportedFeature, error.to_string());
     refused.param = Some(error.field.clone());
     Box::new(refused)
 }
@@ -42,8 +42,7 @@ pub(crate) fn strict(losses: &Losses, from: Dialect, to: Dialect) -> Box<ApiErro
         fields.push_str(&loss.field);
     }
     Box::new(ApiError::new(
-        ErrorKind::Invalid,
-        "strict_loss",
+        Code::StrictLoss,
         format!(
             "this route speaks {} and {} cannot carry: {fields}; leave these out, choose a route \
              that speaks {}, or do not ask for strict",
@@ -56,9 +55,12 @@ pub(crate) fn strict(losses: &Losses, from: Dialect, to: Dialect) -> Box<ApiErro
 
 /// A refusal by control.
 pub fn refusal(refusal: &Refusal) -> Box<ApiError> {
-    let mut error = ApiError::new(refusal.kind, refusal.code.word(), refusal.message.clone());
-    error.retry_after_ms = refusal.retry_after_ms;
-    Box::new(error)
+    Box::new(ApiError {
+        kind: refusal.kind,
+        status: refusal.kind.status(),
+        retry_after_ms: refusal.retry_after_ms,
+        ..ApiError::new(refusal.code, refusal.message.clone())
+    })
 }
 
 /// What a client hears of a deployment that failed. A provider's refusal of
@@ -69,8 +71,7 @@ pub(crate) fn upstream(failed: &Failed) -> ApiError {
         // Its words are for the operator, who finds them in the log: providers
         // repeat parts of keys in them.
         error = ApiError::new(
-            ErrorKind::Upstream,
-            "upstream_credential",
+            Code::UpstreamCredential,
             "the provider refused the server's own credential; whoever runs the server finds in \
              its log why",
         );

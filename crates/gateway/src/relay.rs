@@ -10,7 +10,7 @@ use freehold_llm::format::codec;
 use freehold_llm::model::{ApiError, Delta, Event, Fold, Usage};
 use freehold_llm::scan::{self, UsageTap};
 use freehold_llm::{Dialect, StreamDecoder, StreamEncoder, estimate};
-use freehold_types::{BodyError, BoxBody, BoxFuture, ErrorKind};
+use freehold_types::{BodyError, BoxBody, BoxFuture, Code};
 use http_body::{Body, Frame};
 
 use crate::attempt::Failed;
@@ -259,8 +259,7 @@ impl Relay {
                             let usage = self.source.usage(&book);
                             book.usage(usage);
                             book.broke(Fault::Server);
-                            let error =
-                                ApiError::new(ErrorKind::Upstream, "upstream_error", message);
+                            let error = ApiError::new(Code::UpstreamError, message);
                             book.finish(200, Outcome::Broken, Some(&error));
                         }
                         return rest;
@@ -580,8 +579,7 @@ impl Failed {
             freehold_llm::DecodeError::Api(error) => Self::in_stream(*error),
             freehold_llm::DecodeError::Truncated => Self::truncated(),
             other => Self::in_stream(ApiError::new(
-                ErrorKind::Upstream,
-                "upstream_garbage",
+                Code::UpstreamGarbage,
                 format!("the provider's stream cannot be read: {other}"),
             )),
         }
@@ -591,8 +589,7 @@ impl Failed {
         Self {
             fault: Fault::Connection,
             error: Box::new(ApiError::new(
-                ErrorKind::Upstream,
-                "upstream_truncated",
+                Code::UpstreamTruncated,
                 "the provider's stream ended before the answer was complete",
             )),
             raw: None,

@@ -8,7 +8,7 @@ use freehold_llm::format::codec;
 use freehold_llm::model::{ApiError, Request};
 use freehold_llm::scan::{Edit, Scan, splice};
 use freehold_llm::{Dialect, Losses, Quirk, RequestTarget};
-use freehold_types::{ErrorKind, Target, WireRequest};
+use freehold_types::{Code, Target, WireRequest};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use memchr::memmem;
@@ -267,8 +267,7 @@ pub(crate) fn uri(
 ) -> Result<Uri, Box<ApiError>> {
     let Some(path) = path else {
         return Err(Box::new(ApiError::new(
-            ErrorKind::NotFound,
-            "endpoint_not_offered",
+            Code::EndpointNotOffered,
             format!("the provider {} has no such endpoint", provider.name),
         )));
     };
@@ -297,8 +296,7 @@ pub(crate) fn uri(
     }
     text.parse().map_err(|_| {
         Box::new(ApiError::new(
-            ErrorKind::Internal,
-            "bad_upstream_url",
+            Code::BadUpstreamUrl,
             format!(
                 "the address of the provider {} is not valid: check its base_url",
                 provider.name

@@ -4,11 +4,11 @@ use std::fmt::Display;
 use std::path::Path;
 
 use freehold_llm::model::ApiError;
-use freehold_types::ErrorKind;
+use freehold_types::Code;
 
 /// The request is wrong at `param`.
 pub(crate) fn invalid(param: &str, message: impl Into<String>) -> Box<ApiError> {
-    let mut error = ApiError::new(ErrorKind::Invalid, "invalid_request", message);
+    let mut error = ApiError::new(Code::InvalidRequest, message);
     error.param = Some(param.to_owned());
     Box::new(error)
 }
@@ -16,8 +16,7 @@ pub(crate) fn invalid(param: &str, message: impl Into<String>) -> Box<ApiError> 
 /// The weights at `path` cannot be used; `hint` says what to do.
 pub(crate) fn load(path: &Path, what: impl Display, hint: &str) -> Box<ApiError> {
     Box::new(ApiError::new(
-        ErrorKind::Unavailable,
-        "model_not_loaded",
+        Code::ModelNotLoaded,
         format!("the local model at {} cannot be loaded: {what}. {hint}", path.display()),
     ))
 }
@@ -30,14 +29,13 @@ pub(crate) fn unsupported(path: &Path, what: impl Display) -> Box<ApiError> {
 /// The numbers failed: a defect of ours or of a library.
 pub(crate) fn internal(what: impl Display) -> Box<ApiError> {
     let message = format!("the local model failed: {what}");
-    Box::new(ApiError::new(ErrorKind::Internal, "local_engine", message))
+    Box::new(ApiError::new(Code::LocalEngine, message))
 }
 
 /// The queue is full.
 pub(crate) fn busy(model: &str, queue: usize) -> Box<ApiError> {
     let mut error = ApiError::new(
-        ErrorKind::Unavailable,
-        "model_busy",
+        Code::ModelBusy,
         format!("the local model {model} is busy and {queue} requests wait already; try again"),
     );
     error.retry_after_ms = Some(1000);

@@ -10,7 +10,7 @@ use freehold_gateway::options::{EngineOptions, LOCAL_DEFAULT_MODEL};
 use freehold_llm::model::{ApiError, Event, Request};
 use freehold_local::weights::{self, Folder, Kind};
 use freehold_local::{Embedder, Events, Options};
-use freehold_types::{BoxFuture, ErrorKind};
+use freehold_types::{BoxFuture, Code};
 use futures_util::Stream;
 
 /// The embedding model that the name `default` means.
@@ -84,8 +84,7 @@ impl LocalEngine {
         let package =
             weights::find(name).filter(|p| p.kind == Kind::Embeddings).ok_or_else(|| {
                 Box::new(ApiError::new(
-                    ErrorKind::Invalid,
-                    "unsupported_feature",
+                    Code::UnsupportedFeature,
                     format!("the local model {name} makes no embeddings; {DEFAULT_EMBEDDER} does"),
                 ))
             })?;
@@ -103,8 +102,7 @@ impl LocalEngine {
 fn not_there(name: &str) -> Box<ApiError> {
     let shown: String = name.chars().take(100).collect();
     Box::new(ApiError::new(
-        ErrorKind::NotFound,
-        "weights_missing",
+        Code::WeightsMissing,
         format!(
             "there are no weights of {shown} here; fetch them with `freehold models fetch {shown}`"
         ),
@@ -152,9 +150,8 @@ impl Engine for LocalEngine {
             let engine = engine?;
             // The first count reads the vocabulary: not on a worker's thread.
             let counted = tokio::task::spawn_blocking(move || engine.count_tokens(&request)).await;
-            counted.map_err(|error| {
-                Box::new(ApiError::new(ErrorKind::Internal, "engine_stopped", error.to_string()))
-            })?
+            counted
+                .map_err(|error| Box::new(ApiError::new(Code::EngineStopped, error.to_string())))?
         })
     }
 

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use freehold_types::ErrorKind;
+use freehold_types::{Code, ErrorKind};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
@@ -11,8 +11,8 @@ use serde_json::json;
 pub struct Problem {
     /// What the caller can do about it.
     pub kind: ErrorKind,
-    /// A stable word; each has a page.
-    pub code: &'static str,
+    /// Which reason.
+    pub code: Code,
     /// What, where and what to do.
     pub detail: String,
     /// When the same request may succeed.
@@ -21,13 +21,13 @@ pub struct Problem {
 
 impl Problem {
     /// A problem that waiting does not solve.
-    pub fn new(kind: ErrorKind, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { kind, code, detail: detail.into(), retry_after_ms: None }
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { kind: code.kind(), code, detail: detail.into(), retry_after_ms: None }
     }
 
     /// A request that is wrong.
     pub fn invalid(detail: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Invalid, "request.invalid", detail)
+        Self::new(Code::InvalidRequest, detail)
     }
 }
 
@@ -35,7 +35,7 @@ impl From<freehold_control::Refusal> for Problem {
     fn from(refusal: freehold_control::Refusal) -> Self {
         Self {
             kind: refusal.kind,
-            code: refusal.code.word(),
+            code: refusal.code,
             detail: refusal.message,
             retry_after_ms: refusal.retry_after_ms,
         }
@@ -48,10 +48,13 @@ impl From<freehold_control::Error> for Problem {
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         if kind == ErrorKind::Internal {
             tracing::error!(%error, cause, "management");
-            return Self::new(kind, code, "the store holds something that cannot be; see the log");
+            return Self {
+                kind,
+                ..Self::new(code, "the store holds something that cannot be; see the log")
+            };
         }
         let detail = cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
-        Self::new(kind, code, detail)
+        Self { kind, ..Self::new(code, detail) }
     }
 }
 
@@ -64,7 +67,7 @@ impl IntoResponse for Problem {
             "title": status.canonical_reason().unwrap_or("Error"),
             "status": status.as_u16(),
             "detail": self.detail,
-            "code": self.code,
+            "code": self.code.word(),
         });
         if let Some(wait) = self.retry_after_ms {
             body["retry_after_ms"] = wait.into();

@@ -7,6 +7,7 @@
 //! To add a noun: one file, one type, its tests below it. A noun with
 //! behaviour that only one room needs belongs to that room.
 
+mod code;
 mod db;
 mod env;
 mod error;
@@ -17,6 +18,7 @@ mod secret;
 mod tenant;
 mod transport;
 
+pub use code::Code;
 pub use db::{Db, DbError, FromValue, Guard, MAX_ROWS, Row, Statement, Unit, UnitReceipt, Value};
 pub use env::{BoxFuture, Env};
 pub use error::ErrorKind;

@@ -1,10 +1,12 @@
 //! What the compiler does not see: sizes, names, arrows, words.
 
 mod arrows;
+mod codes;
 mod size;
 mod source;
 mod words;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
@@ -68,6 +70,12 @@ fn check(root: &Path) -> Result<(Vec<String>, Vec<String>)> {
     }
     let architecture = std::fs::read_to_string(root.join("ARCHITECTURE.md")).ok();
     arrows::check(&manifests(root, &paths)?, architecture.as_deref(), &mut errors);
+    let pages: BTreeMap<String, String> = paths
+        .iter()
+        .filter(|path| path.starts_with(codes::FOLDER))
+        .map(|path| Ok((path.clone(), std::fs::read_to_string(root.join(path))?)))
+        .collect::<Result<_>>()?;
+    codes::check(&pages, &sources, &mut errors);
     if !crate::losses::is_current(root) {
         errors
             .push("docs/losses.md: not as the codecs have it; run `cargo xtask losses`".to_owned());

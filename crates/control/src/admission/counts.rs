@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::Code;
+use freehold_types::Code;
 
 /// Counters since the start; they only grow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct AdmissionCounts {
 }
 
 /// The live side of [`AdmissionCounts`].
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Counts {
     admitted: AtomicU64,
     refused: [AtomicU64; Code::ALL.len()],
@@ -31,6 +31,19 @@ pub(crate) struct Counts {
     abandoned: AtomicU64,
     interrupted: AtomicU64,
     overspent: AtomicU64,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            admitted: AtomicU64::default(),
+            refused: [const { AtomicU64::new(0) }; Code::ALL.len()],
+            settled: AtomicU64::default(),
+            abandoned: AtomicU64::default(),
+            interrupted: AtomicU64::default(),
+            overspent: AtomicU64::default(),
+        }
+    }
 }
 
 impl Counts {
@@ -63,7 +76,7 @@ impl Counts {
 
     pub(crate) fn read(&self) -> AdmissionCounts {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let refused = Code::ALL.into_iter().zip(self.refused.iter().map(read));
+        let refused = Code::ALL.iter().copied().zip(self.refused.iter().map(read));
         AdmissionCounts {
             admitted: read(&self.admitted),
             refused: refused.filter(|&(_, count)| count > 0).collect(),
@@ -83,9 +96,9 @@ mod tests {
     fn each_code_has_a_counter_of_its_own() {
         let counts = Counts::default();
         for code in Code::ALL {
-            counts.refused(code);
+            counts.refused(*code);
         }
-        let expected: Vec<_> = Code::ALL.into_iter().map(|code| (code, 1)).collect();
+        let expected: Vec<_> = Code::ALL.iter().map(|code| (*code, 1)).collect();
         assert_eq!(counts.read().refused, expected);
     }
 }

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use freehold_types::{Env, Money};
+use freehold_types::{Code, Env, Money};
 use jiff::Timestamp;
 
+use crate::Refusal;
 use crate::admission::{Ask, Unpriced};
 use crate::budget::{Account, Exhausted, Reservation};
 use crate::identity::{GATES_MAX, Principal};
 use crate::limits::{Meter, MeterHold};
 use crate::usage::Post;
-use crate::{Code, Refusal};
 
 /// What an exchange has taken. It does not give back by itself: it ends in
 /// [`Hold::undo`] or [`Hold::release`], once.

@@ -10,17 +10,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use freehold_types::{Env, Money};
+use freehold_types::{Code, Env, Money};
 use jiff::Timestamp;
 
 pub use counts::AdmissionCounts;
 pub(crate) use gate::Gate;
 pub use ticket::{Settled, Ticket};
 
+use crate::Refusal;
 use crate::identity::Principal;
 use crate::limits::Slots;
 use crate::usage::Books;
-use crate::{Code, Refusal};
 use counts::Counts;
 use hold::Hold;
 

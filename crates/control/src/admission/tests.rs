@@ -4,7 +4,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use freehold_store::budgets::Period;
-use freehold_types::{BudgetId, ErrorKind, GroupId, KeyId, KeyName, TenantId};
+use freehold_types::{BudgetId, Code, ErrorKind, GroupId, KeyId, KeyName, TenantId};
 
 use super::*;
 use crate::budget::Budget;

@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use freehold_types::{GroupId, KeyId, KeyName, TenantId};
+use freehold_types::{Code, GroupId, KeyId, KeyName, TenantId};
 use jiff::Timestamp;
 
 use crate::admission::Gate;
 use crate::identity::{KeyHash, Routes};
-use crate::{Code, Limits, Refusal};
+use crate::{Limits, Refusal};
 
 /// A virtual key as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use freehold_types::Env;
+use freehold_types::{Code, Env};
 
+use crate::Refusal;
 use crate::identity::{KeyHash, Principal, Principals};
-use crate::{Code, Refusal};
 
 /// All keys by their hashes, replaced as a whole by each change: a reader
 /// takes no lock, and a revoked key is refused from the next request on. It

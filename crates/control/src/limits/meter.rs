@@ -3,8 +3,10 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use freehold_types::Code;
+
 use crate::limits::{Bucket, Dry, Limits, Slots};
-use crate::{Code, Refusal, Scope};
+use crate::{Refusal, Scope};
 
 /// How long to wait for a slot, if nobody can know.
 const SLOT_WAIT: Duration = Duration::from_secs(1);

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use freehold_store::budgets::Period;
-use freehold_types::{ErrorKind, GroupId, KeyId, Money, PageRequest, Secret, TenantId};
+use freehold_types::{Code, ErrorKind, GroupId, KeyId, Money, PageRequest, Secret, TenantId};
 
 use super::*;
 use crate::testing::{Fault, Node, new_key};
-use crate::{Code, Limits, Routes, Settings};
+use crate::{Limits, Routes, Settings};
 
 fn group(name: &str, parent: Option<&str>) -> Group {
     Group {
@@ -79,7 +79,7 @@ async fn a_changed_key_is_in_force_at_once() {
     let to_nowhere =
         KeyChange { group: Some(Some(GroupId::new("ghost").unwrap())), ..KeyChange::default() };
     let error = node.control.update_key(&main, issued.key.id, to_nowhere).await.unwrap_err();
-    assert_eq!(error.code(), "group.not_found");
+    assert_eq!(error.code(), Code::GroupNotFound);
     let node = node.restart(Settings::default()).await;
     assert_eq!(node.control.key(&main, issued.key.id).unwrap(), changed);
 }
@@ -130,7 +130,7 @@ async fn a_moved_group_takes_its_keys_along() {
     let principal = node.control.authenticate(issued.secret.reveal()).unwrap();
     assert_eq!(principal.gates().len(), 4);
     let error = node.control.put_group(group("a", Some("b"))).await.unwrap_err();
-    assert_eq!((error.kind(), error.code()), (ErrorKind::Invalid, "group.cycle"));
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Invalid, Code::GroupCycle));
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn a_group_goes_only_when_nothing_is_in_it() {
     node.control.create_budget(budget).await.unwrap();
     for id in [&a, &b] {
         let error = node.control.remove_group(&main, id).await.unwrap_err();
-        assert_eq!(error.code(), "group.in_use");
+        assert_eq!(error.code(), Code::GroupInUse);
     }
     node.control.revoke_key(&main, issued.key.id).await.unwrap();
     node.control.remove_group(&main, &b).await.unwrap();
@@ -180,7 +180,7 @@ async fn budgets_are_made_changed_and_removed_for_what_is_there() {
     let (found, standing) = node.control.budget(&main, changed.id).unwrap();
     assert_eq!((found, standing.spent), (changed.clone(), Money::ZERO));
     node.control.remove_budget(&main, changed.id).await.unwrap();
-    assert_eq!(node.control.budget(&main, changed.id).unwrap_err().code(), "budget.not_found");
+    assert_eq!(node.control.budget(&main, changed.id).unwrap_err().code(), Code::BudgetNotFound);
 }
 
 #[tokio::test]

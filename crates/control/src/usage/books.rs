@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use freehold_store::exchanges::Opened;
+use freehold_types::Code;
 use tokio::sync::{Notify, oneshot};
 
+use crate::Refusal;
 use crate::usage::Ending;
 use crate::usage::batch::{Entry, Record};
-use crate::{Code, Refusal};
 
 /// The most records in one unit of the store.
 pub(super) const BATCH_MAX: usize = 1_000;

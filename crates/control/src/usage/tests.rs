@@ -9,12 +9,12 @@ use std::time::Duration;
 use freehold_store::budgets::Period;
 use freehold_store::exchanges::State;
 use freehold_store::usage::{By, Query};
-use freehold_types::{ErrorKind, ExchangeId, Money, PageRequest, TenantId};
+use freehold_types::{Code, ErrorKind, ExchangeId, Money, PageRequest, TenantId};
 
 use super::*;
 use crate::identity::Principal;
 use crate::testing::{Fault, Node, new_key};
-use crate::{Ask, Budget, Code, NewBudget, Refusal, Scope, Settings, Ticket};
+use crate::{Ask, Budget, NewBudget, Refusal, Scope, Settings, Ticket};
 
 /// Gathers for so short that a test does not wait for it.
 fn settings() -> Settings {

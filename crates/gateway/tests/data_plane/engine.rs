@@ -8,7 +8,7 @@ use freehold_gateway::engine::{Embedded, Engine, EngineStream};
 use freehold_llm::Dialect;
 use freehold_llm::format::codec;
 use freehold_llm::model::{ApiError, Event, Request};
-use freehold_types::{BoxFuture, ErrorKind};
+use freehold_types::{BoxFuture, Code};
 use futures_util::StreamExt as _;
 use http_body_util::BodyExt as _;
 
@@ -45,7 +45,7 @@ impl Engine for Scripted {
         _: u64,
     ) -> BoxFuture<'_, Result<EngineStream, Box<ApiError>>> {
         let half = events().len() / 2;
-        let error = || ApiError::new(ErrorKind::Internal, "engine_broke", "it broke");
+        let error = || ApiError::new(Code::LocalEngine, "it broke");
         let played: EngineStream = match self.0 {
             Play::Whole => Box::pin(futures_util::stream::iter(events())),
             Play::Silent => Box::pin(futures_util::stream::iter(events()).take(half)),
@@ -58,7 +58,7 @@ impl Engine for Scripted {
                 Box::pin(begun.chain(futures_util::stream::pending()))
             }
             Play::Busy => {
-                let mut busy = ApiError::new(ErrorKind::Unavailable, "queue_full", "it is busy");
+                let mut busy = ApiError::new(Code::ModelBusy, "it is busy");
                 busy.retry_after_ms = Some(9_000);
                 return Box::pin(std::future::ready(Err(Box::new(busy))));
             }

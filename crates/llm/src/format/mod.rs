@@ -3,6 +3,8 @@
 use crate::{Codec, Dialect};
 
 pub mod chat;
+mod error;
+mod error_object;
 pub mod json;
 pub mod messages;
 pub mod responses;

@@ -1,6 +1,6 @@
 //! An answer of a model, and an error instead of one.
 
-use freehold_types::ErrorKind;
+use freehold_types::{Code, ErrorKind};
 use serde_json::Value;
 
 use super::{Dialect, Extra, Item};
@@ -120,12 +120,12 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// An error of our own with the kind's usual status.
-    pub fn new(kind: ErrorKind, code: &str, message: impl Into<String>) -> Self {
+    /// An error of our own, with its code's kind and the kind's status.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
-            kind,
-            status: kind.status(),
-            code: Some(code.to_owned()),
+            kind: code.kind(),
+            status: code.kind().status(),
+            code: Some(code.word().to_owned()),
             native_type: None,
             message: message.into(),
             param: None,

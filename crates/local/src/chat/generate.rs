@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use freehold_llm::IdSource;
 use freehold_llm::model::{ApiError, Event, Extra, Request, Stop, StopReason, Usage};
+use freehold_types::Code;
 use tokio::sync::mpsc::Sender;
 
 use super::decoder::Decoder;
@@ -239,7 +240,7 @@ impl Model {
                     options.name
                 ),
             );
-            error.code = Some("context_length_exceeded".to_owned());
+            error.code = Some(Code::ContextLengthExceeded.word().to_owned());
             error
         })?;
         Ok(request.max_tokens.unwrap_or(options.max_tokens).min(left as u64))

@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use freehold_control::Principal;
-use freehold_types::{ErrorKind, TenantId};
+use freehold_types::{Code, TenantId};
 use http::{HeaderMap, header};
 
 use super::Admin;
@@ -55,8 +55,7 @@ impl Caller {
         let main = TenantId::main();
         match self {
             Self::Key(principal) if *principal.tenant() != main => Err(Problem::new(
-                ErrorKind::Forbidden,
-                "admin.required",
+                Code::AdminRequired,
                 "this needs an admin key of the tenant `main`",
             )),
             _ => self.may_manage(&main),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
-use freehold_types::{ErrorKind, PageRequest, TenantId};
+use freehold_types::{Code, PageRequest, TenantId};
 use http::request::Parts;
 use http_body_util::{BodyExt as _, Limited};
 use serde::Deserialize;
@@ -32,7 +32,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
         let bytes = body
             .map_err(|error| {
                 let detail = format!("the body cannot be read: {error}");
-                Problem::new(ErrorKind::TooLarge, "body.too_large", detail)
+                Problem::new(Code::BodyTooLarge, detail)
             })?
             .to_bytes();
         serde_json::from_slice(&bytes)

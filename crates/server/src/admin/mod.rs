@@ -30,7 +30,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use freehold_control::Control;
-use freehold_types::{Env, ErrorKind};
+use freehold_types::{Code, Env};
 
 use crate::app::App;
 use crate::problem::Problem;
@@ -57,13 +57,9 @@ impl Admin {
     }
 
     fn app(&self) -> Result<&Arc<App>, Problem> {
-        self.app.as_ref().ok_or_else(|| {
-            Problem::new(
-                ErrorKind::Unavailable,
-                "server.offline",
-                "no server runs on this data folder",
-            )
-        })
+        self.app
+            .as_ref()
+            .ok_or_else(|| Problem::new(Code::ServerOffline, "no server runs on this data folder"))
     }
 }
 
@@ -100,11 +96,14 @@ pub fn router(admin: Admin, via: Via) -> Router {
 }
 
 async fn wrong_path() -> Problem {
-    Problem::new(ErrorKind::NotFound, "path.not_found", "the management API has no such path")
+    Problem::new(Code::UnknownPath, "the management API has no such path")
 }
 
 async fn wrong_method() -> Problem {
-    Problem::invalid("the management API has this path, but not with this method")
+    Problem::new(
+        Code::MethodNotAllowed,
+        "the management API has this path, but not with this method",
+    )
 }
 
 /// A text as a part of a path or query.

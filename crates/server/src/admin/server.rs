@@ -5,7 +5,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use freehold_llm::format::CODECS;
 use freehold_llm::losses;
-use freehold_types::ErrorKind;
+use freehold_types::Code;
 use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
@@ -76,6 +76,6 @@ pub(super) async fn reload(
     watcher.reload();
     match watcher.state().error {
         None => Ok(Json(json!({ "reloaded": true }))),
-        Some(error) => Err(Problem::new(ErrorKind::Invalid, "config.invalid", error)),
+        Some(error) => Err(Problem::new(Code::ConfigInvalid, error)),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use freehold_types::ErrorKind;
+use freehold_types::Code;
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
@@ -35,12 +35,12 @@ pub enum BodyError {
 }
 
 impl BodyError {
-    /// What the client can do about it.
-    pub fn kind(&self) -> ErrorKind {
+    /// Its stable word.
+    pub fn code(&self) -> Code {
         match self {
-            Self::TooLarge { .. } => ErrorKind::TooLarge,
-            Self::Full => ErrorKind::Unavailable,
-            Self::Stalled(_) | Self::Slow | Self::Broken(_) => ErrorKind::Invalid,
+            Self::TooLarge { .. } => Code::BodyTooLarge,
+            Self::Full => Code::OverloadShed,
+            Self::Stalled(_) | Self::Slow | Self::Broken(_) => Code::BodyIncomplete,
         }
     }
 }

@@ -17,7 +17,7 @@ use freehold_gateway::trace::Trace;
 use freehold_gateway::{Gateway, refuse};
 use freehold_llm::Dialect;
 use freehold_llm::model::ApiError;
-use freehold_types::ErrorKind;
+use freehold_types::{Code, ErrorKind};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
@@ -111,9 +111,8 @@ impl<L: Limits> Shared<L> {
         };
         let mut share = self.budget.share();
         let body = body::read(body, self.limits.body(), &mut share).await.map_err(|error| {
-            let mut refused =
-                ApiError::new(error.kind(), body_code(error.kind()), error.to_string());
-            if error.kind() == ErrorKind::Unavailable {
+            let mut refused = ApiError::new(error.code(), error.to_string());
+            if refused.kind == ErrorKind::Unavailable {
                 refused.retry_after_ms = Some(1_000);
             }
             Box::new(refused)
@@ -150,18 +149,9 @@ impl<L: Limits> Shared<L> {
     }
 }
 
-fn body_code(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::TooLarge => "body_too_large",
-        ErrorKind::Unavailable => "overload.shed",
-        _ => "body_incomplete",
-    }
-}
-
 fn wrong_method(head: &Parts) -> Box<ApiError> {
     let mut error = ApiError::new(
-        ErrorKind::Invalid,
-        "method_not_allowed",
+        Code::MethodNotAllowed,
         format!("{} takes POST, not {}", head.uri.path(), head.method),
     );
     error.status = StatusCode::METHOD_NOT_ALLOWED.as_u16();
@@ -171,8 +161,7 @@ fn wrong_method(head: &Parts) -> Box<ApiError> {
 fn unknown_path(head: &Parts) -> Box<ApiError> {
     let path: String = head.uri.path().chars().take(200).collect();
     Box::new(ApiError::new(
-        ErrorKind::NotFound,
-        "unknown_path",
+        Code::UnknownPath,
         format!(
             "there is nothing at {path}; model calls go to /v1/chat/completions, /v1/responses, \
              /v1/messages, /v1/completions and /v1/embeddings"

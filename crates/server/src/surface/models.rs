@@ -4,7 +4,7 @@ use freehold_control::Principal;
 use freehold_gateway::Gateway;
 use freehold_gateway::plan::{Plan, Route};
 use freehold_llm::model::ApiError;
-use freehold_types::ErrorKind;
+use freehold_types::Code;
 use http::request::Parts;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ pub(super) fn get(
     let Some((route, _)) = found else {
         let shown: String = id.chars().take(200).collect();
         let message = format!("no model is named {shown}");
-        return Err(Box::new(ApiError::new(ErrorKind::NotFound, "model_not_found", message)));
+        return Err(Box::new(ApiError::new(Code::ModelNotFound, message)));
     };
     Ok(reply::json(StatusCode::OK, &shown(&id, route, is_messages_style(head))))
 }

@@ -17,9 +17,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cohort::CohortId;
+use freehold_types::Code;
 use learner::Learner;
 
-use crate::{Code, Refusal};
+use crate::Refusal;
 
 /// How long a caller should stay away from an upstream that is full.
 const FULL_WAIT: Duration = Duration::from_secs(1);

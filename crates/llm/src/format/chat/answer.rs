@@ -4,8 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::message_decode::Conversation;
 use super::part::Scope;
-use super::{ME, annotation, error, message_encode, stop, usage};
+use super::{ME, annotation, message_encode, stop, usage};
 use crate::codec::{AnswerContext, Losses};
+use crate::format::error_object;
 use crate::format::json::{self, Fields};
 use crate::model::{Answer, Choice, Extra, Item, ItemBody, Logprob, PartBody, Usage};
 use crate::{DecodeError, IdSource};
@@ -15,7 +16,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Answer, DecodeError> {
     let value = json::parse("answer", body)?;
     let is_answer = value.get("choices").is_some_and(Value::is_array)
         && value.get("error").is_none_or(Value::is_null);
-    if !is_answer && let Some(error) = error::find(None, value.clone()) {
+    if !is_answer && let Some(error) = error_object::find(ME, None, value.clone()) {
         return Err(DecodeError::Api(Box::new(error)));
     }
     let mut fields = Fields::new(value, "")?;

@@ -66,6 +66,7 @@ use crate::codec::{
     AnswerContext, Codec, DecodeError, EncodeError, FieldSupport, Losses, RequestTarget,
     StreamDecoder, StreamEncoder,
 };
+use crate::format::error_object;
 use crate::model::{Answer, ApiError, Dialect, Request};
 
 const ME: Dialect = Dialect::Chat;
@@ -112,7 +113,7 @@ impl Codec for Chat {
     }
 
     fn decode_error(&self, status: u16, body: &[u8]) -> ApiError {
-        error::decode(status, body)
+        error_object::decode(ME, status, body)
     }
 
     /// OpenAI tells the request's id in a header, so the body has none.

@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::stream_choice::ChoiceState;
-use super::{ME, answer, error};
+use super::{ME, answer};
 use crate::DecodeError;
 use crate::codec::StreamDecoder;
+use crate::format::error_object;
 use crate::format::json::{self, Fields};
 use crate::model::{Event, Extra, Usage};
 use crate::sse::{Frame, SseDecoder};
@@ -85,7 +86,7 @@ impl State {
         if frame.name == "error" || has_error || value.get("choices").is_none() {
             let status = (frame.name == "error").then_some(0);
             let usage = value.get("usage").cloned().and_then(super::usage::decode);
-            if let Some(found) = error::find(status, value.clone()) {
+            if let Some(found) = error_object::find(ME, status, value.clone()) {
                 self.has_ended = true;
                 out.extend(usage.or_else(|| self.usage.take()).map(Event::Usage));
                 out.push(Event::Error(found));

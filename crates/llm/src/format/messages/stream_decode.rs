@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use freehold_types::ErrorKind;
+use freehold_types::Code;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -470,8 +470,7 @@ fn merge(json: &mut Map<String, Value>, delta: Map<String, Value>) {
 
 fn spliced(first: &str, second: &str) -> ApiError {
     ApiError::new(
-        ErrorKind::Upstream,
-        "spliced_stream",
+        Code::SplicedStream,
         format!(
             "the provider began message {second:?} in the middle of message {first:?}; \
              the answer is not whole, send the request again"

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use freehold_types::ErrorKind;
+use freehold_types::Code;
 use serde_json::{Map, Value, json};
 
 use super::block_writer::BlockWriter;
@@ -77,7 +77,7 @@ impl StreamEncoder for Encoder {
             Event::Stop { choice: 0, stop, .. } => {
                 if stop.reason == StopReason::Failed {
                     let message = "the provider failed in the middle of the answer";
-                    let error = ApiError::new(ErrorKind::Upstream, "answer_failed", message);
+                    let error = ApiError::new(Code::AnswerFailed, message);
                     self.fail(&error, out);
                 } else {
                     self.stop = Some(stop.clone());
@@ -159,7 +159,7 @@ impl Encoder {
         self.waiting_events += 1;
         if self.waiting_events > WAITING_LIMIT {
             let message = "the provider streams too many calls at once";
-            self.fail(&ApiError::new(ErrorKind::Upstream, "stream_overlap", message), out);
+            self.fail(&ApiError::new(Code::StreamOverlap, message), out);
             return;
         }
         if !self.waiting.iter().any(|(there, _)| *there == slot) {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{OURS, error, item, status, usage};
 use crate::DecodeError;
 use crate::format::json::{Fields, parse};
-use crate::model::{Answer, ApiError, Choice, Extra, Item, ItemBody, Stop, Usage};
+use crate::model::{Answer, Choice, Extra, Item, ItemBody, Stop, Usage};
 
 /// Reads a complete answer.
 pub(super) fn decode(body: &[u8]) -> Result<Answer, DecodeError> {
@@ -16,7 +16,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Answer, DecodeError> {
         return Err(DecodeError::Api(Box::new(error::of_failed(value))));
     }
     if erroneous && value.get("output").is_none() {
-        return Err(DecodeError::Api(Box::new(of_body(value))));
+        return Err(DecodeError::Api(Box::new(error::under_good_status(value))));
     }
     let head = Head::decode(value, "")?;
     let items = match head.output {
@@ -34,14 +34,6 @@ pub(super) fn decode(body: &[u8]) -> Result<Answer, DecodeError> {
         service_tier: head.service_tier,
         extra: Extra::new(OURS, head.rest),
     })
-}
-
-/// An error body under status 200.
-fn of_body(value: Value) -> ApiError {
-    let mut error =
-        error::from_value(None, &value).unwrap_or_else(|| error::of_failed(Value::Null));
-    error.native = Some((OURS, value));
-    error
 }
 
 fn stop(status: Option<&str>, incomplete: Option<&Value>, items: &[Item]) -> Option<Stop> {

@@ -53,6 +53,7 @@ use serde_json::{Map, Value};
 
 pub use self::request_decode::state_asked;
 use crate::codec::FieldSupport;
+use crate::format::error_object;
 use crate::model::{Answer, ApiError, Dialect, Extra, Request};
 use crate::{
     AnswerContext, Codec, DecodeError, EncodeError, Losses, RequestTarget, StreamDecoder,
@@ -101,7 +102,7 @@ impl Codec for Responses {
     }
 
     fn decode_error(&self, status: u16, body: &[u8]) -> ApiError {
-        error::decode(status, body)
+        error_object::decode(OURS, status, body)
     }
 
     fn encode_error(&self, error: &ApiError, _request_id: Option<&str>) -> Vec<u8> {

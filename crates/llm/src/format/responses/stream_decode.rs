@@ -63,7 +63,7 @@ impl State {
         let bare_error =
             !kind.starts_with("response.") && value.get("error").is_some_and(|e| !e.is_null());
         if kind == "error" || bare_error {
-            self.fail(error_of(value), out);
+            self.fail(error::under_good_status(value), out);
             return Ok(());
         }
         self.event(&kind, value, out)
@@ -393,13 +393,6 @@ fn ours(fields: Map<String, Value>) -> Extra {
     let mut extra = Extra::new(OURS, fields);
     extra.spell(OURS, "stream", true);
     extra
-}
-
-fn error_of(value: Value) -> crate::model::ApiError {
-    let mut error =
-        error::from_value(None, &value).unwrap_or_else(|| error::of_failed(Value::Null));
-    error.native = Some((OURS, value));
-    error
 }
 
 fn empty_message() -> Item {

@@ -13,6 +13,7 @@ use super::answer_encode::{Frame, encode_item};
 use super::stream_part::OpenPart;
 use super::wire::{Wire, write};
 use super::{OURS, cross, error, status};
+use crate::format::error_object;
 use crate::model::{
     Answer, ApiError, Delta, Event, Extra, Fold, Item, ItemBody, Slot, Stop, ToolCallKind,
 };
@@ -273,7 +274,7 @@ impl Encoder {
     fn fail(&mut self, failure: &ApiError, out: &mut Vec<u8>) {
         self.finished = true;
         self.held.clear();
-        let object = error::object(failure);
+        let object = error_object::object(failure);
         let wire = Wire {
             error: Some(&object),
             code: object.get("code"),

@@ -7,7 +7,7 @@ use crate::DecodeError;
 use crate::codec::Codec as _;
 use crate::format::chat::CODEC;
 use crate::model::{ApiError, Event, Item, ItemBody, Request, StopReason, events_of};
-use freehold_types::ErrorKind;
+use freehold_types::Code;
 
 fn chunk(delta: &Value, finish: &Value) -> Value {
     json!({"id": "c1", "object": "chat.completion.chunk", "created": 5, "model": "m",
@@ -207,7 +207,7 @@ fn an_error_in_mid_stream_ends_it() {
 
 #[test]
 fn our_error_is_openais_event_and_the_last() {
-    let error = ApiError::new(ErrorKind::Upstream, "upstream_failed", "it broke");
+    let error = ApiError::new(Code::UpstreamBroken, "it broke");
     let end = Event::End { extra: crate::model::Extra::default(), service_tier: None };
     let text = encoded(&[Event::Error(error), end], &with_usage());
     let data = text.strip_prefix("data: ").unwrap().trim_end();

@@ -180,7 +180,7 @@ fn hidden_reasoning_without_summary_is_a_redacted_block() {
 
 #[test]
 fn an_error_is_the_last_event() {
-    let error = ApiError::new(freehold_types::ErrorKind::Upstream, "c", "cut off");
+    let error = ApiError::new(freehold_types::Code::UpstreamBroken, "cut off");
     let wire = wire(&stream_of(&[
         start(),
         message(0),

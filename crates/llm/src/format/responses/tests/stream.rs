@@ -240,7 +240,7 @@ fn a_cut_answer_ends_incomplete_with_its_last_item() {
 
 #[test]
 fn a_broken_stream_ends_with_error_and_failed_and_what_came() {
-    let error = ApiError::new(freehold_types::ErrorKind::Upstream, "upstream_closed", "it broke");
+    let error = ApiError::new(freehold_types::Code::UpstreamBroken, "it broke");
     let events = [
         start(),
         Event::ItemStart { slot: slot(0), head: Item::text(Role::Assistant, "") },
@@ -253,7 +253,7 @@ fn a_broken_stream_ends_with_error_and_failed_and_what_came() {
     let [.., error, failed] = data.as_slice() else { panic!() };
     assert_eq!(error["type"], "error");
     assert_eq!(error["message"], "it broke");
-    assert_eq!(error["error"]["code"], "upstream_closed");
+    assert_eq!(error["error"]["code"], "upstream_broken");
     assert_eq!(failed["type"], "response.failed");
     assert_eq!(failed["response"]["error"], json!({"code": "server_error", "message": "it broke"}));
     assert_eq!(failed["response"]["output"][0]["content"][0]["text"], "par");
@@ -297,15 +297,17 @@ fn a_stream_without_its_end_is_truncated() {
 
 #[test]
 fn both_shapes_of_an_error_event_are_read() {
-    for event in [
-        json!({"type": "error", "code": "server_error", "message": "m", "param": null}),
-        json!({"type": "error", "error": {"type": "server_error", "code": null, "message": "m"}}),
-        json!({"error": {"message": "m", "code": 502}}),
-        json!({"type": "response.failed", "response": {"status": "failed",
-            "error": {"code": "server_error", "message": "m"}}}),
+    let flat = json!({"type": "error", "code": "server_error", "message": "m", "param": null});
+    let word = json!({"type": "server_error", "code": null, "message": "m"});
+    let failed = json!({"status": "failed", "error": {"code": "server_error", "message": "m"}});
+    for (event, status) in [
+        (flat, 500),
+        (json!({"type": "error", "error": word}), 500),
+        (json!({"error": {"message": "m", "code": 502}}), 502),
+        (json!({"type": "response.failed", "response": failed}), 500),
     ] {
         let events = decode_stream(&[&sse(&[event])]).unwrap();
         let Some(Event::Error(error)) = events.last() else { panic!("{events:?}") };
-        assert_eq!((error.message.as_str(), error.status), ("m", 502));
+        assert_eq!((error.message.as_str(), error.status), ("m", status));
     }
 }
