@@ -15,6 +15,7 @@ mod admission;
 mod budget;
 mod control;
 mod error;
+mod glob;
 mod identity;
 mod limits;
 mod manage;

@@ -1,17 +1,17 @@
 //! Who: virtual keys, the groups and tenants that they are in.
 
 pub(crate) mod bearer;
-mod glob;
 mod principal;
 mod registry;
+mod routes;
 mod snapshot;
 mod stored;
 mod tree;
 
 pub use bearer::KeyHash;
-pub use glob::{Routes, RoutesError};
 pub use principal::{Key, Principal};
 pub(crate) use registry::{Principals, Registry};
+pub use routes::{Routes, RoutesError};
 pub(crate) use snapshot::Snapshot;
 pub(crate) use stored::{group_from_row, group_to_row, key_from_row, key_to_row};
 pub use tree::{Group, TreeError};

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::glob;
+
 /// Whether one of the patterns is the name's and none excludes it. `*` stands
 /// for any text and `#` for a digit; a pattern after `!` excludes.
 pub(super) fn names(patterns: &[Cow<'_, str>], name: &str) -> bool {
@@ -16,30 +18,10 @@ pub(super) fn names(patterns: &[Cow<'_, str>], name: &str) -> bool {
     named
 }
 
-/// Takes each `*` for as little as it can be, and comes back to the last one
-/// for more: no recursion, and at most pattern times text steps.
-fn is_match(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while let Some(&byte) = text.get(t) {
-        match (pattern.get(p), star) {
-            (Some(b'*'), _) => {
-                star = Some((p + 1, t));
-                p += 1;
-            }
-            (Some(&want), _) if want == byte || (want == b'#' && byte.is_ascii_digit()) => {
-                p += 1;
-                t += 1;
-            }
-            (_, Some((after_star, swallowed))) => {
-                star = Some((after_star, swallowed + 1));
-                p = after_star;
-                t = swallowed + 1;
-            }
-            _ => return false,
-        }
-    }
-    pattern.iter().skip(p).all(|&rest| rest == b'*')
+fn is_match(pattern: &[u8], name: &[u8]) -> bool {
+    glob::matches(pattern, name, |want, byte| {
+        want == byte || (want == b'#' && byte.is_ascii_digit())
+    })
 }
 
 #[cfg(test)]

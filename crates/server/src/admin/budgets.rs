@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Admin;
 use super::caller::Caller;
-use super::input::{Input, Listed, Params, TenantName, Whose, parse};
+use super::input::{Input, Managed, ManagedList, TenantName, parse};
 use super::shape;
 use crate::problem::Problem;
 
@@ -61,24 +61,19 @@ pub(super) async fn create(
 /// A tenant's budgets and where they stand, oldest first.
 pub(super) async fn list(
     State(admin): State<Admin>,
-    Extension(caller): Extension<Caller>,
-    Params(params): Params<Listed>,
+    ManagedList { tenant, page }: ManagedList,
 ) -> Result<Json<Value>, Problem> {
-    let page = params.page();
-    caller.may_manage(&params.tenant.0)?;
-    let budgets = admin.control.budgets(&params.tenant.0, &page);
+    let budgets = admin.control.budgets(&tenant, &page);
     Ok(Json(shape::page(&budgets, |(budget, standing)| shape::budget(budget, Some(standing)))))
 }
 
 /// One budget and where it stands.
 pub(super) async fn get(
     State(admin): State<Admin>,
-    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    Params(Whose { tenant }): Params<Whose>,
+    Managed(tenant): Managed,
 ) -> Result<Json<Value>, Problem> {
-    caller.may_manage(&tenant.0)?;
-    let (budget, standing) = admin.control.budget(&tenant.0, parse("the budget's id", &id)?)?;
+    let (budget, standing) = admin.control.budget(&tenant, parse("the budget's id", &id)?)?;
     Ok(Json(shape::budget(&budget, Some(&standing))))
 }
 
@@ -91,26 +86,22 @@ pub(super) struct Update {
 /// Another amount, in force when the answer arrives.
 pub(super) async fn update(
     State(admin): State<Admin>,
-    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    Params(Whose { tenant }): Params<Whose>,
+    Managed(tenant): Managed,
     Input(update): Input<Update>,
 ) -> Result<Json<Value>, Problem> {
-    caller.may_manage(&tenant.0)?;
     let amount = parse("the amount", &update.amount)?;
     let id = parse("the budget's id", &id)?;
-    let budget = admin.control.update_budget(&tenant.0, id, amount).await?;
+    let budget = admin.control.update_budget(&tenant, id, amount).await?;
     Ok(Json(shape::budget(&budget, None)))
 }
 
 /// Removes a budget and what is known of its spending.
 pub(super) async fn delete(
     State(admin): State<Admin>,
-    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    Params(Whose { tenant }): Params<Whose>,
+    Managed(tenant): Managed,
 ) -> Result<StatusCode, Problem> {
-    caller.may_manage(&tenant.0)?;
-    admin.control.remove_budget(&tenant.0, parse("the budget's id", &id)?).await?;
+    admin.control.remove_budget(&tenant, parse("the budget's id", &id)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }

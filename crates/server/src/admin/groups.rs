@@ -1,7 +1,7 @@
 //! `/v1/freehold/groups`.
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::{Extension, Json};
 use freehold_control::Group;
 use freehold_types::GroupId;
 use http::StatusCode;
@@ -9,31 +9,25 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Admin;
-use super::caller::Caller;
-use super::input::{Input, Listed, Params, Whose};
+use super::input::{Input, Managed, ManagedList};
 use super::shape::{self, LimitsShape};
 use crate::problem::Problem;
 
 /// A tenant's groups, by name.
 pub(super) async fn list(
     State(admin): State<Admin>,
-    Extension(caller): Extension<Caller>,
-    Params(params): Params<Listed>,
+    ManagedList { tenant, page }: ManagedList,
 ) -> Result<Json<Value>, Problem> {
-    let page = params.page();
-    caller.may_manage(&params.tenant.0)?;
-    Ok(Json(shape::page(&admin.control.groups(&params.tenant.0, &page), shape::group)))
+    Ok(Json(shape::page(&admin.control.groups(&tenant, &page), shape::group)))
 }
 
 /// One group.
 pub(super) async fn get(
     State(admin): State<Admin>,
-    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
-    Params(Whose { tenant }): Params<Whose>,
+    Managed(tenant): Managed,
 ) -> Result<Json<Value>, Problem> {
-    caller.may_manage(&tenant.0)?;
-    Ok(Json(shape::group(&admin.control.group(&tenant.0, &id(&name)?)?)))
+    Ok(Json(shape::group(&admin.control.group(&tenant, &id(&name)?)?)))
 }
 
 #[derive(Debug, Deserialize)]
@@ -48,14 +42,12 @@ pub(super) struct Put {
 /// Makes a group, or gives it this parent and these limits.
 pub(super) async fn put(
     State(admin): State<Admin>,
-    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
-    Params(Whose { tenant }): Params<Whose>,
+    Managed(tenant): Managed,
     Input(put): Input<Put>,
 ) -> Result<Json<Value>, Problem> {
-    caller.may_manage(&tenant.0)?;
     let group = Group {
-        tenant: tenant.0,
+        tenant,
         id: id(&name)?,
         parent: put.parent.as_deref().map(id).transpose()?,
         limits: put.limits.into(),
@@ -66,12 +58,10 @@ pub(super) async fn put(
 /// Removes a group that nothing is in, with its budgets.
 pub(super) async fn delete(
     State(admin): State<Admin>,
-    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
-    Params(Whose { tenant }): Params<Whose>,
+    Managed(tenant): Managed,
 ) -> Result<StatusCode, Problem> {
-    caller.may_manage(&tenant.0)?;
-    admin.control.remove_group(&tenant.0, &id(&name)?).await?;
+    admin.control.remove_group(&tenant, &id(&name)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -10,6 +10,7 @@ use http_body_util::{BodyExt as _, Limited};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::caller::Caller;
 use crate::problem::Problem;
 
 /// No resource is larger.
@@ -54,30 +55,58 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     }
 }
 
-/// Whose.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Whose {
-    #[serde(default = "TenantName::main")]
-    pub(super) tenant: TenantName,
-}
+/// The tenant that a request is about, which its caller may manage: the
+/// query's `tenant`, else `main`.
+pub(super) struct Managed(pub(super) TenantId);
 
-/// Whose, and which page of them.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Listed {
-    #[serde(default = "TenantName::main")]
-    pub(super) tenant: TenantName,
-    #[serde(default)]
-    pub(super) after: Option<String>,
-    #[serde(default)]
-    pub(super) limit: Option<u32>,
-}
+impl<S: Send + Sync> FromRequestParts<S> for Managed {
+    type Rejection = Problem;
 
-impl Listed {
-    pub(super) fn page(&self) -> PageRequest {
-        page(self.after.clone(), self.limit)
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Asked {
+            #[serde(default = "TenantName::main")]
+            tenant: TenantName,
+        }
+        let Params(Asked { tenant }) = Params::from_request_parts(parts, state).await?;
+        Ok(Self(managed(parts, tenant)?))
     }
+}
+
+/// The same of a list, and which page of it: `after` and `limit`.
+pub(super) struct ManagedList {
+    pub(super) tenant: TenantId,
+    pub(super) page: PageRequest,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ManagedList {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Asked {
+            #[serde(default = "TenantName::main")]
+            tenant: TenantName,
+            #[serde(default)]
+            after: Option<String>,
+            #[serde(default)]
+            limit: Option<u32>,
+        }
+        let Params(Asked { tenant, after, limit }) =
+            Params::from_request_parts(parts, state).await?;
+        Ok(Self { tenant: managed(parts, tenant)?, page: page(after, limit) })
+    }
+}
+
+/// The tenant, if the caller may manage it. Nobody manages without a name:
+/// [`super::caller::identify`] comes before every handler.
+fn managed(parts: &Parts, tenant: TenantName) -> Result<TenantId, Problem> {
+    let caller = parts.extensions.get::<Caller>();
+    let caller = caller.ok_or_else(|| Problem::new(Code::AdminRequired, "who manages?"))?;
+    caller.may_manage(&tenant.0)?;
+    Ok(tenant.0)
 }
 
 pub(super) fn page(after: Option<String>, limit: Option<u32>) -> PageRequest {

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::Admin;
 use super::caller::Caller;
-use super::input::{Input, Listed, Params, TenantName, Whose, parse};
+use super::input::{Input, Managed, ManagedList, TenantName, parse};
 use super::shape::{self, LimitsShape};
 use crate::problem::Problem;
 
@@ -64,24 +64,18 @@ pub(super) async fn create(
 /// A tenant's keys, revoked ones too, oldest first.
 pub(super) async fn list(
     State(admin): State<Admin>,
-    Extension(caller): Extension<Caller>,
-    Params(params): Params<Listed>,
+    ManagedList { tenant, page }: ManagedList,
 ) -> Result<Json<Value>, Problem> {
-    let page = params.page();
-    let tenant = params.tenant.0;
-    caller.may_manage(&tenant)?;
     Ok(Json(shape::page(&admin.control.keys(Some(&tenant), &page), shape::key)))
 }
 
 /// One key.
 pub(super) async fn get(
     State(admin): State<Admin>,
-    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    Params(Whose { tenant }): Params<Whose>,
+    Managed(tenant): Managed,
 ) -> Result<Json<Value>, Problem> {
-    caller.may_manage(&tenant.0)?;
-    let key = admin.control.key(&tenant.0, parse("the key's id", &id)?)?;
+    let key = admin.control.key(&tenant, parse("the key's id", &id)?)?;
     Ok(Json(shape::key(&key)))
 }
 
@@ -116,12 +110,10 @@ where
 /// Changes a key; in force when the answer arrives.
 pub(super) async fn update(
     State(admin): State<Admin>,
-    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    Params(Whose { tenant }): Params<Whose>,
+    Managed(tenant): Managed,
     Input(update): Input<Update>,
 ) -> Result<Json<Value>, Problem> {
-    caller.may_manage(&tenant.0)?;
     let set_group = |name: Option<String>| name.as_deref().map(group).transpose();
     let set_routes = |list: Option<Vec<String>>| list.as_deref().map_or(Ok(Routes::ALL), routes);
     let set_end = |at: Option<String>| ending(&admin, at.as_deref(), None);
@@ -133,19 +125,17 @@ pub(super) async fn update(
         limits: update.limits.map(Into::into),
         expires_at: update.expires_at.map(set_end).transpose()?,
     };
-    let key = admin.control.update_key(&tenant.0, parse("the key's id", &id)?, change).await?;
+    let key = admin.control.update_key(&tenant, parse("the key's id", &id)?, change).await?;
     Ok(Json(shape::key(&key)))
 }
 
 /// Takes a key back; it is refused when the answer arrives.
 pub(super) async fn revoke(
     State(admin): State<Admin>,
-    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    Params(Whose { tenant }): Params<Whose>,
+    Managed(tenant): Managed,
 ) -> Result<Json<Value>, Problem> {
-    caller.may_manage(&tenant.0)?;
-    let key = admin.control.revoke_key(&tenant.0, parse("the key's id", &id)?).await?;
+    let key = admin.control.revoke_key(&tenant, parse("the key's id", &id)?).await?;
     Ok(Json(shape::key(&key)))
 }
 
