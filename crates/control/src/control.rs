@@ -32,7 +32,7 @@ pub struct Control {
     registry: Mutex<Registry>,
     pub(crate) snapshot: Snapshot,
     admission: Arc<Admission>,
-    books: Arc<Books>,
+    pub(crate) books: Arc<Books>,
     /// Held from reading what a change depends on until the change is in
     /// memory, across the store's commit.
     pub(crate) turn: tokio::sync::Mutex<()>,
@@ -113,6 +113,11 @@ impl Control {
     /// How long ago the keys in memory were last known to be the store's.
     pub fn snapshot_age(&self) -> Duration {
         self.snapshot.age()
+    }
+
+    /// New settings for the recording of usage, in force with the next record.
+    pub fn set_usage(&self, settings: UsageSettings) {
+        self.books.set(settings);
     }
 
     /// How the recording of usage stands.

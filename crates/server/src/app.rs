@@ -160,7 +160,9 @@ impl Follow {
         }
         self.transport.configure(resolved.pools);
         self.gateway.follow(resolved.plan);
-        self.control.admission().set(settings(config).admission);
+        let Settings { admission, usage } = settings(config);
+        self.control.admission().set(admission);
+        self.control.set_usage(usage);
         set_tenants(&self.control, config, Some(before));
         if let Some(logs) = &self.telemetry.logs {
             logs.set(config.telemetry.logs);
@@ -188,6 +190,7 @@ fn settings(config: &Config) -> Settings {
                 Otherwise::Refuse => WhenStoreDown::Refuse,
             },
             gather: Duration::from_millis(config.usage.flush_ms),
+            keep: config.usage.retention(),
             ..UsageSettings::default()
         },
     }

@@ -106,6 +106,7 @@ impl Server {
             tracing::warn!(%address, "it is reached without TLS: keys are sent in the clear");
         }
         drop(tokio::spawn(confirm_keys(Arc::clone(&app))));
+        drop(tokio::spawn(forget_old_exchanges(Arc::clone(&app))));
         let watcher = Arc::clone(&app.watcher);
         drop(tokio::spawn(async move { watcher.run().await }));
         let workers = serve_on(workers, &app, tls, limits)
@@ -217,6 +218,22 @@ async fn confirm_keys(app: Arc<App>) {
             Ok(()) | Err(_) => continue,
         }
         down = !down;
+    }
+}
+
+/// How often exchanges are looked at that may be old enough to forget; a new
+/// retention is in force within this time.
+const FORGET: Duration = Duration::from_secs(600);
+
+/// Keeps exchanges for as long as the configuration says.
+async fn forget_old_exchanges(app: Arc<App>) {
+    loop {
+        match app.control.forget_old_exchanges().await {
+            Ok(0) => {}
+            Ok(exchanges) => tracing::info!(exchanges, "forgotten: older than retention_days"),
+            Err(error) => tracing::warn!(%error, "old exchanges are not forgotten now"),
+        }
+        app.env.sleep(FORGET).await;
     }
 }
 

@@ -189,6 +189,15 @@ const GET: &str = "SELECT tenant, id, state, group_name, key_id, route, dialect,
     cost_rounding, estimated, unpriced
     FROM exchanges WHERE tenant = $1 AND id = $2";
 
+/// The next tenant with exchanges, and the oldest of these.
+const OLDEST: &str =
+    "SELECT tenant, id FROM exchanges WHERE tenant > $1 ORDER BY tenant, id LIMIT 1";
+/// By the id, which sorts by time and has an index. One that is still open is
+/// somebody's to close.
+const PRUNE: &str = "DELETE FROM exchanges WHERE tenant = $1 AND id IN (
+    SELECT id FROM exchanges WHERE tenant = $1 AND id < $2 AND opened_at < $3 AND state <> 'open'
+    ORDER BY id LIMIT $4)";
+
 /// Records exchanges that began. One that is there already, open or closed, is
 /// left as it is.
 pub fn open<'a>(exchanges: impl IntoIterator<Item = &'a Opened>) -> Unit {
@@ -338,6 +347,24 @@ pub async fn still_open(
     };
     let rows = db.read(STILL_OPEN, args![tenant, id, limit]).await?;
     rows.into_iter().map(|mut row| Ok(read_opened(&mut row)?.1)).collect()
+}
+
+/// Forgets up to `limit` exchanges of a tenant that began before a time and
+/// have ended, the oldest first. What they were summed up to stays.
+pub fn prune(tenant: &TenantId, before: Timestamp, limit: u32) -> Unit {
+    let mut unit = Unit::new("exchanges.prune");
+    unit.run(PRUNE, args![tenant.shared(), ExchangeId::floor(before), before, limit]);
+    unit
+}
+
+/// The tenant after the given one that has exchanges, and its oldest one.
+pub async fn oldest(
+    db: &dyn Db,
+    after: Option<&TenantId>,
+) -> Result<Option<(TenantId, ExchangeId)>, DbError> {
+    let after = after.map_or_else(|| Arc::from(""), TenantId::shared);
+    let mut rows = db.read(OLDEST, args![after]).await?;
+    rows.pop().map(|mut row| Ok((row.parse()?, row.parse()?))).transpose()
 }
 
 /// One exchange of a tenant.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::Env;
@@ -30,6 +31,12 @@ macro_rules! ids {
             /// A new id, from the door's time and randomness.
             pub fn new(env: &dyn Env) -> Self {
                 Self(uuid_v7(env))
+            }
+
+            /// Text that parts ids by age: those made in an earlier
+            /// millisecond sort before it, all others after.
+            pub fn floor(at: Timestamp) -> String {
+                format!(concat!($prefix, "{:012x}"), millis(at))
             }
         }
 
@@ -67,9 +74,12 @@ ids! {
 fn uuid_v7(env: &dyn Env) -> Uuid {
     let mut random = [0; 10];
     env.fill_random(&mut random);
-    // A clock before 1970 is wrong anyway; ids then sort by chance.
-    let millis = u64::try_from(env.now().as_millisecond()).unwrap_or(0);
-    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+    uuid::Builder::from_unix_timestamp_millis(millis(env.now()), &random).into_uuid()
+}
+
+/// A clock before 1970 is wrong anyway; ids then sort by chance.
+fn millis(at: Timestamp) -> u64 {
+    u64::try_from(at.as_millisecond()).unwrap_or(0)
 }
 
 /// One id has one text: upper case, hyphens and braces are refused.
@@ -87,8 +97,6 @@ fn parse(prefix: &'static str, text: &str) -> Result<Uuid, IdError> {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use jiff::Timestamp;
 
     use super::*;
     use crate::BoxFuture;
@@ -117,6 +125,15 @@ mod tests {
         assert!(early < late);
         assert!(early.to_string() < late.to_string());
         assert_eq!(early.to_string(), "key_018bcfe568007fffbfffffffffffffff");
+    }
+
+    #[test]
+    fn the_floor_parts_ids_by_age() {
+        let at = At(1_700_000_000_001, 0);
+        let floor = KeyId::floor(at.now());
+        assert!(KeyId::new(&At(1_700_000_000_000, 0xff)).to_string() < floor);
+        assert!(KeyId::new(&at).to_string() > floor);
+        assert!(KeyId::new(&At(1_700_000_000_002, 0)).to_string() > floor);
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub enum WhenStoreDown {
     Refuse,
 }
 
-/// How usage is recorded.
+/// How usage is recorded, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsageSettings {
     /// When a record has to be durable.
@@ -51,6 +51,9 @@ pub struct UsageSettings {
     /// How long records are gathered before they are written. With the time of
     /// a commit this makes the flush window.
     pub gather: Duration,
+    /// How long an exchange is kept after it began; `None` is for ever. Sums
+    /// by day are kept all the same.
+    pub keep: Option<Duration>,
 }
 
 impl Default for UsageSettings {
@@ -60,6 +63,7 @@ impl Default for UsageSettings {
             when_store_down: WhenStoreDown::default(),
             places: 50_000,
             gather: Duration::from_millis(50),
+            keep: None,
         }
     }
 }
@@ -97,7 +101,6 @@ pub(crate) enum Place {
 /// The books of usage that are not yet in the store.
 #[derive(Debug)]
 pub(crate) struct Books {
-    settings: UsageSettings,
     state: Mutex<State>,
     /// Rings when the writer has something to do before its time.
     pub(super) work: Notify,
@@ -109,6 +112,7 @@ pub(crate) struct Books {
 
 #[derive(Debug, Default)]
 struct State {
+    settings: UsageSettings,
     entries: VecDeque<Entry>,
     /// Entries that somebody waits for.
     waited_for: usize,
@@ -141,23 +145,34 @@ impl Flush {
 impl Books {
     pub(crate) fn new(settings: UsageSettings) -> Self {
         Self {
-            settings,
-            state: Mutex::default(),
+            state: Mutex::new(State { settings, ..State::default() }),
             work: Notify::new(),
             hurry: Notify::new(),
             finished: Notify::new(),
         }
     }
 
+    /// New settings, in force with the next record.
+    pub(crate) fn set(&self, settings: UsageSettings) {
+        self.state().settings = settings;
+        // The writer may be gathering for as long as the old ones said.
+        self.work.notify_one();
+    }
+
+    /// How long exchanges are kept.
+    pub(super) fn keep(&self) -> Option<Duration> {
+        self.state().settings.keep
+    }
+
     /// Takes a place for an exchange and records that it begins.
     pub(crate) fn open(&self, opened: Opened) -> Result<(Place, Flush), Refusal> {
         let mut state = self.state();
-        let sync = self.settings.durability == Durability::Sync;
-        let refuse = self.settings.when_store_down == WhenStoreDown::Refuse;
+        let sync = state.settings.durability == Durability::Sync;
+        let refuse = state.settings.when_store_down == WhenStoreDown::Refuse;
         if sync && refuse && (state.counts.down.is_some() || state.writer_gone) {
             return Err(unrecordable());
         }
-        if !self.take_place(&mut state) {
+        if !take_place(&mut state) {
             return if refuse { Err(unrecordable()) } else { Ok((Place::Unkept, Flush::NONE)) };
         }
         let opened = Arc::new(opened);
@@ -173,27 +188,13 @@ impl Books {
     /// Records an exchange that ended without an attempt, if there is room.
     pub(crate) fn end_unopened(&self, ending: Ending) -> Flush {
         let mut state = self.state();
-        if self.take_place(&mut state) {
-            self.push(state, Record::Ended(ending))
-        } else {
-            Flush::NONE
-        }
-    }
-
-    fn take_place(&self, state: &mut State) -> bool {
-        let room = state.counts.places_taken < self.settings.places;
-        if room {
-            state.counts.places_taken += 1;
-        } else {
-            state.counts.unrecorded += 1;
-        }
-        room
+        if take_place(&mut state) { self.push(state, Record::Ended(ending)) } else { Flush::NONE }
     }
 
     fn push(&self, mut state: MutexGuard<'_, State>, record: Record) -> Flush {
         // While the store is down nobody is made to wait: with `Refuse` new
         // exchanges are not let in, and those in flight are to end.
-        let wait = self.settings.durability == Durability::Sync
+        let wait = state.settings.durability == Durability::Sync
             && state.counts.down.is_none()
             && !state.writer_gone;
         let (waiter, durable) = if wait {
@@ -231,14 +232,14 @@ impl Books {
             0 if state.closing => Next::Finish,
             0 => Next::Wait,
             len if len >= BATCH_MAX || state.waited_for > 0 || state.closing => Next::Write,
-            _ => Next::Gather(self.settings.gather),
+            _ => Next::Gather(state.settings.gather),
         }
     }
 
     /// What those hear who wait for a record while the store is down: with
     /// `Serve`, to go on.
     pub(super) fn goes_on(&self) -> bool {
-        self.settings.when_store_down == WhenStoreDown::Serve
+        self.state().settings.when_store_down == WhenStoreDown::Serve
     }
 
     pub(super) fn note_written(&self, rows: usize, ended: usize, coalesced: usize) {
@@ -325,6 +326,16 @@ impl Books {
         // Every change above is one that cannot panic half-way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn take_place(state: &mut State) -> bool {
+    let room = state.counts.places_taken < state.settings.places;
+    if room {
+        state.counts.places_taken += 1;
+    } else {
+        state.counts.unrecorded += 1;
+    }
+    room
 }
 
 /// What the writer is to do next.

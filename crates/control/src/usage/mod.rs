@@ -8,6 +8,7 @@
 mod batch;
 mod books;
 mod recovery;
+mod retention;
 mod settlement;
 mod writer;
 

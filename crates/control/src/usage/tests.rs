@@ -375,6 +375,72 @@ async fn a_stop_does_not_wait_for_ever_and_tells_what_is_left() {
     assert!(ids(&node, None).await.is_empty());
 }
 
+#[tokio::test]
+async fn what_is_older_than_it_is_kept_is_forgotten_and_stays_in_the_sums() {
+    let day = Duration::from_secs(24 * 3_600);
+    let node = Node::new(settings()).await;
+    let client = client(&node).await;
+    let budget = budget(&node, 1_000_000, Period::Total).await;
+    let still_open = begun(&node, &client, 1).await;
+    // More than one batch.
+    for n in 0..501 {
+        let _ = begun(&node, &client, 100).await.settle(cost(n));
+    }
+    let query = today(&node);
+    node.env.advance(3 * day);
+    let young = begun(&node, &client, 100).await;
+    let expected = BTreeSet::from([still_open.exchange(), young.exchange()]);
+    let _ = young.settle(cost(7));
+    while node.control.usage_counts().places_taken > 1 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let before = node.control.usage(&query).await.unwrap();
+    assert_eq!(before.rows[0].1.exchanges, 501);
+    assert_eq!(node.control.forget_old_exchanges().await.unwrap(), 0, "kept for ever");
+    let usage = UsageSettings { keep: Some(2 * day), ..settings().usage };
+    node.control.set_usage(usage);
+    assert_eq!(node.control.forget_old_exchanges().await.unwrap(), 501);
+    let writes = node.db.writes.load(Ordering::Relaxed);
+    assert_eq!(node.control.forget_old_exchanges().await.unwrap(), 0);
+    assert!(node.db.writes.load(Ordering::Relaxed) <= writes + 1);
+    assert_eq!(ids(&node, None).await, expected);
+    assert_eq!(node.control.usage(&query).await.unwrap(), before);
+    let _ = still_open.settle(cost(5));
+    let node = node.restart(settings()).await;
+    assert_eq!(spent(&node, &budget), money((0..501).sum::<i128>() + 7 + 5));
+    assert!(node.interrupted.is_empty());
+}
+
+#[tokio::test]
+async fn new_settings_are_in_force_with_the_next_record() {
+    let node = Node::new(patient()).await;
+    let client = client(&node).await;
+    let first = begun(&node, &client, 10).await;
+    assert!(ids(&node, None).await.is_empty(), "it is gathered for an hour");
+    node.control.set_usage(sync(WhenStoreDown::Refuse).usage);
+    let second = begun(&node, &client, 10).await;
+    assert_eq!(
+        ids(&node, Some(State::Open)).await,
+        BTreeSet::from([first.exchange(), second.exchange()])
+    );
+    node.control.set_usage(settings().usage);
+    node.db.set(Fault::Down);
+    begun(&node, &client, 10).await.settle(cost(1)).flush.done().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_shorter_flush_window_does_not_wait_for_the_longer_one() {
+    let node = Node::new(patient()).await;
+    let client = client(&node).await;
+    let ticket = begun(&node, &client, 10).await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    node.control.set_usage(settings().usage);
+    while ids(&node, Some(State::Open)).await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    drop(ticket);
+}
+
 /// 64 clients under a budget, a store that comes and goes, and in the end the
 /// store, the memory and the clients agree to the nano.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

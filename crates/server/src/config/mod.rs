@@ -180,9 +180,6 @@ impl Config {
         if self.server.tls.is_some() != before.server.tls.is_some() {
             changed.push("server.tls");
         }
-        if self.usage != before.usage {
-            changed.push("usage");
-        }
         if self.gateway.gateway.fetch != before.gateway.gateway.fetch {
             changed.push("gateway.fetch");
         }

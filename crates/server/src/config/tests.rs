@@ -1,5 +1,7 @@
 //! What a file may say, and what is said about a mistake.
 
+use std::time::Duration;
+
 use super::*;
 
 const KINDS: [Kind<'static>; 3] = [
@@ -124,6 +126,18 @@ fn paths_start_at_the_files_folder() {
 #[test]
 fn what_needs_a_restart_is_named() {
     let before = read("").unwrap();
-    let after = read("[server]\nlisten = '127.0.0.1:1'\ndrain_seconds = 1").unwrap();
+    let after =
+        read("[server]\nlisten = '127.0.0.1:1'\ndrain_seconds = 1\n[usage]\nflush_ms = 9").unwrap();
     assert_eq!(after.needs_restart(&before), ["server.listen"]);
+}
+
+#[test]
+fn a_retention_of_no_days_is_for_ever() {
+    let kept = |text: &str| read(text).map(|config| config.usage.retention());
+    assert_eq!(kept("").unwrap(), None);
+    assert_eq!(kept("[usage]\nretention_days = 0").unwrap(), None);
+    let week = Duration::from_secs(7 * 24 * 3_600);
+    assert_eq!(kept("[usage]\nretention_days = 7").unwrap(), Some(week));
+    let error = kept("[usage]\nretention_days = 40000").unwrap_err().to_string();
+    assert!(error.contains("usage.retention_days: 40000 is more than 3653"), "{error}");
 }

@@ -1,9 +1,11 @@
 //! `[usage]` and `[budgets]`: how the books are kept.
 
+use std::time::Duration;
+
 use freehold_gateway::options::At;
 use serde::Deserialize;
 
-/// The `[usage]` table. It needs a restart.
+/// The `[usage]` table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct UsageOptions {
@@ -16,6 +18,9 @@ pub struct UsageOptions {
     /// What happens to new exchanges while the store cannot be written and no
     /// more records can wait for it. Default: `serve`.
     pub store_down: Otherwise,
+    /// How many days an exchange is kept after it began; 0 is for ever. What
+    /// it was summed up to, by day, is always kept. Default: 0.
+    pub retention_days: u32,
 }
 
 /// When an exchange is on disk.
@@ -51,14 +56,35 @@ pub enum Otherwise {
 
 impl Default for UsageOptions {
     fn default() -> Self {
-        Self { durability: Durability::default(), flush_ms: 50, store_down: Otherwise::default() }
+        Self {
+            durability: Durability::default(),
+            flush_ms: 50,
+            store_down: Otherwise::default(),
+            retention_days: 0,
+        }
     }
 }
 
+/// The longest retention that can be asked for, in days: ten years.
+const RETENTION_DAYS_MAX: u32 = 3_653;
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
 impl UsageOptions {
+    /// How long exchanges are kept; `None` is for ever.
+    pub fn retention(&self) -> Option<Duration> {
+        (self.retention_days > 0).then(|| DAY * self.retention_days)
+    }
+
     pub(super) fn validate(self, at: &mut At<'_>) {
         if !(1..=10_000).contains(&self.flush_ms) {
             at.add("flush_ms", format!("{} is not between 1 and 10000", self.flush_ms));
+        }
+        if self.retention_days > RETENTION_DAYS_MAX {
+            let days = self.retention_days;
+            at.add(
+                "retention_days",
+                format!("{days} is more than {RETENTION_DAYS_MAX}; write 0 to keep for ever"),
+            );
         }
     }
 }

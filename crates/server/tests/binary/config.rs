@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::running::{Running, eventually, fails, succeeds};
 
@@ -38,8 +39,12 @@ fn models(running: &Running) -> String {
 }
 
 fn start(folder: &Path) -> (Running, std::path::PathBuf) {
+    start_with(folder, GOOD)
+}
+
+fn start_with(folder: &Path, config: &str) -> (Running, std::path::PathBuf) {
     let file = folder.join("freehold.toml");
-    fs::write(&file, GOOD).unwrap();
+    fs::write(&file, config).unwrap();
     let running =
         Running::start_with(&folder.join("data"), &["--config", file.to_str().unwrap()], &[]);
     (running, file)
@@ -76,4 +81,24 @@ fn a_signal_asks_for_a_reading_at_once() {
     let reloads = || running.get("/metrics", None).1;
     eventually("a reload", || reloads().contains("freehold_config_reloads_total{result=\"ok\"} 1"));
     running.stop();
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the server runs on the machine's own clock")]
+fn usage_settings_are_taken_while_it_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (running, file) = start_with(folder.path(), &format!("{GOOD}[usage]\nflush_ms = 10_000\n"));
+    let key = running.admin_key();
+    let body = r#"{"model": "fast", "messages": [{"role": "user", "content": "Hello"}]}"#;
+    let (status, _) = running.request("POST", "/v1/chat/completions", Some(&key), body);
+    assert_eq!(status, 502, "nobody is at that address");
+    let began = Instant::now();
+    let recorded = || running.get("/v1/freehold/exchanges", Some(&key)).1.contains("exch_");
+    assert!(!recorded(), "it is to be gathered for ten seconds");
+
+    let usage = "[usage]\nflush_ms = 1\nretention_days = 7\ndurability = \"sync\"\n";
+    fs::write(&file, format!("{GOOD}{usage}")).unwrap();
+    eventually("the record", recorded);
+    assert!(began.elapsed() < Duration::from_secs(8), "that was the old setting");
+    assert!(!running.stop().contains("after a restart"));
 }

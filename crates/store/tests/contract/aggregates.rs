@@ -309,3 +309,32 @@ pub(crate) async fn exchanges_are_listed_newest_first_by_the_page(db: &dyn Db) {
     let page = exchanges::list(db, &main, Some(State::Open), other, &request).await.unwrap();
     assert_eq!(page.items, []);
 }
+
+pub(crate) async fn what_is_old_is_forgotten_in_batches_and_stays_in_the_sums(db: &dyn Db) {
+    let (a, b) = (tenant("a"), tenant("b"));
+    let all: Vec<_> = (0..7).map(|n| opened(&a, n)).chain([opened(&b, 0)]).collect();
+    let ended = closed("0.123456789");
+    let ends = all.iter().filter(|opened| opened.id != all[1].id || opened.tenant == b);
+    db.write(exchanges::open(&all)).await.unwrap();
+    db.write(exchanges::close(ends.map(|opened| (opened, &ended)))).await.unwrap();
+    let by = By { tenant: true, day: true, key: true, model: true, ..By::default() };
+    let before = usage::report(db, &days(by)).await.unwrap();
+    assert_eq!(exchanges::oldest(db, None).await.unwrap(), Some((a.clone(), all[0].id)));
+    assert_eq!(exchanges::oldest(db, Some(&a)).await.unwrap(), Some((b.clone(), all[0].id)));
+    assert_eq!(exchanges::oldest(db, Some(&b)).await.unwrap(), None);
+
+    // Before 5: of 0 to 4, all but 1, which is still open.
+    let forget = async || db.write(exchanges::prune(&a, at(5), 3)).await.unwrap().changed;
+    assert_eq!((forget().await, forget().await, forget().await), (vec![3], vec![1], vec![0]));
+    let page = PageRequest::default();
+    let left = exchanges::list(db, &a, None, None, &page).await.unwrap().items;
+    let left: Vec<_> = left.iter().map(|exchange| exchange.opened.id).collect();
+    assert_eq!(left, [all[6].id, all[5].id, all[1].id]);
+    assert_eq!(exchanges::list(db, &b, None, None, &page).await.unwrap().items.len(), 1);
+    assert_eq!(usage::report(db, &days(by)).await.unwrap(), before);
+
+    db.write(exchanges::close([(&all[1], &ended)])).await.unwrap();
+    assert_eq!(forget().await, [1], "it ended after all");
+    let after = usage::report(db, &days(by)).await.unwrap();
+    assert_eq!(after.rows[0].1.cost, money("0.864197523"));
+}

@@ -52,4 +52,5 @@ contract! {
     aggregates::lost_attempts_are_lines_of_their_own;
     aggregates::a_batch_in_doubt_may_be_sent_again;
     aggregates::exchanges_are_listed_newest_first_by_the_page;
+    aggregates::what_is_old_is_forgotten_in_batches_and_stays_in_the_sums;
 }
