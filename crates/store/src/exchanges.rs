@@ -350,10 +350,13 @@ pub async fn still_open(
 }
 
 /// Forgets up to `limit` exchanges of a tenant that began before a time and
-/// have ended, the oldest first. What they were summed up to stays.
+/// have ended, the oldest first, and their lost attempts; the receipt's last
+/// number is that of the exchanges. What they were summed up to stays.
 pub fn prune(tenant: &TenantId, before: Timestamp, limit: u32) -> Unit {
     let mut unit = Unit::new("exchanges.prune");
-    unit.run(PRUNE, args![tenant.shared(), ExchangeId::floor(before), before, limit]);
+    let args = args![tenant.shared(), ExchangeId::floor(before), before, limit];
+    lost::prune(&mut unit, args.clone());
+    unit.run(PRUNE, args);
     unit
 }
 

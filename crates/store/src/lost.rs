@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use freehold_types::{Db, DbError, ExchangeId, Money, Row, TenantId, Unit, args};
+use freehold_types::{Db, DbError, ExchangeId, Money, Row, TenantId, Unit, Value, args};
 
 use crate::exchanges::{Exchange, Opened, State};
 
@@ -38,6 +38,16 @@ const OF_EXCHANGES: &str = "SELECT exchange, provider, deployment, model, input_
         (SELECT id FROM exchanges
          WHERE tenant = $1 AND id >= $2 AND id <= $3 AND key_id = $4))
     ORDER BY exchange, nth";
+/// Of the exchanges that `exchanges::prune` forgets with the same arguments.
+const PRUNE: &str = "DELETE FROM lost_attempts WHERE tenant = $1 AND exchange IN (
+    SELECT id FROM exchanges WHERE tenant = $1 AND id < $2 AND opened_at < $3 AND state <> 'open'
+    ORDER BY id LIMIT $4)";
+
+/// Forgets the lost attempts of exchanges, before these are forgotten in the
+/// same unit.
+pub(crate) fn prune(unit: &mut Unit, args: Vec<Value>) {
+    unit.run(PRUNE, args);
+}
 
 /// Adds an exchange's lost attempts to the unit that closes it, whose guard
 /// keeps them from being added twice.

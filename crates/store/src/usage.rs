@@ -97,11 +97,29 @@ pub struct By {
     pub model: bool,
 }
 
+/// What a report is narrowed to: `None` is anything, and empty text what has
+/// none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Only {
+    /// Keys in just this group, not in those below it.
+    pub group: Option<Arc<str>>,
+    /// This key, by its id.
+    pub key: Option<Arc<str>>,
+    /// The model name that clients asked for.
+    pub route: Option<Arc<str>>,
+    /// Who answered.
+    pub provider: Option<Arc<str>>,
+    /// The model that answered.
+    pub model: Option<Arc<str>>,
+}
+
 /// What a report is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     /// Only this tenant; `None` is all.
     pub tenant: Option<TenantId>,
+    /// Only what fits all of these.
+    pub only: Only,
     /// The first day, `2026-11-01`.
     pub from: jiff::civil::Date,
     /// The last day.
@@ -164,6 +182,11 @@ const REPORT: &str = "SELECT
     CAST(SUM(reasoning_tokens) AS BIGINT), CAST(SUM(cost_units) AS BIGINT),
     CAST(SUM(cost_nanos) AS BIGINT), CAST(SUM(lost) AS BIGINT)
     FROM usage_days WHERE ($1 = '' OR tenant = $1) AND day >= $2 AND day <= $3
+    AND (CAST($12 AS TEXT) IS NULL OR group_name = $12)
+    AND (CAST($13 AS TEXT) IS NULL OR key_id = $13)
+    AND (CAST($14 AS TEXT) IS NULL OR route = $14)
+    AND (CAST($15 AS TEXT) IS NULL OR provider = $15)
+    AND (CAST($16 AS TEXT) IS NULL OR model = $16)
     GROUP BY by_tenant, by_day, by_group, by_key, by_route, by_provider, by_model
     ORDER BY by_tenant, by_day, by_group, by_key, by_route, by_provider, by_model
     LIMIT $11";
@@ -199,7 +222,7 @@ pub(crate) fn add(unit: &mut Unit, dimensions: &Dimensions, sums: &Sums) {
 /// Usage of some days, by the dimensions asked for.
 pub async fn report(db: &dyn Db, query: &Query) -> Result<Report, DbError> {
     let tenant = query.tenant.as_ref().map_or_else(|| Arc::from(""), TenantId::shared);
-    let by = query.by;
+    let (by, only) = (query.by, query.only.clone());
     let args = args![
         tenant,
         query.from.to_string(),
@@ -212,6 +235,11 @@ pub async fn report(db: &dyn Db, query: &Query) -> Result<Report, DbError> {
         by.provider,
         by.model,
         REPORT_MAX_ROWS + 1,
+        only.group,
+        only.key,
+        only.route,
+        only.provider,
+        only.model,
     ];
     let found = db.read(REPORT, args).await?;
     let max = usize::try_from(REPORT_MAX_ROWS).unwrap_or(usize::MAX);

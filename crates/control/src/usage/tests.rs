@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use freehold_store::budgets::Period;
 use freehold_store::exchanges::State;
-use freehold_store::usage::{By, Query};
+use freehold_store::usage::{By, Only, Query};
 use freehold_types::{Code, ErrorKind, ExchangeId, Money, PageRequest, TenantId};
 
 use super::*;
@@ -335,7 +335,7 @@ async fn one_bad_record_does_not_keep_the_others_out() {
 fn today(node: &Node) -> Query {
     use freehold_types::Env;
     let day = node.env.now().to_zoned(jiff::tz::TimeZone::UTC).date();
-    Query { tenant: None, from: day, to: day, by: By::default() }
+    Query { tenant: None, only: Only::default(), from: day, to: day, by: By::default() }
 }
 
 #[tokio::test]

@@ -1,13 +1,17 @@
-//! Who may manage what.
+//! Who may manage what, and what usage is told.
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use freehold_control::{Control, Issued, Limits, NewKey, Routes, Settings};
-use freehold_store::{Sqlite, SqliteOptions};
-use freehold_types::{KeyName, TenantId};
+use freehold_store::exchanges::{Closed, Opened, Tokens};
+use freehold_store::{Sqlite, SqliteOptions, exchanges};
+use freehold_types::{
+    Db as _, Env as _, ExchangeId, GroupId, KeyId, KeyName, Money, Rounding, TenantId,
+};
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
 use tower_service::Service as _;
 
 use super::{Admin, Via, router};
@@ -16,19 +20,22 @@ use crate::env::RealEnv;
 struct Node {
     router: axum::Router,
     control: Arc<Control>,
+    store: Arc<Sqlite>,
+    env: Arc<RealEnv>,
     _folder: tempfile::TempDir,
 }
 
 impl Node {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let db = Arc::new(Sqlite::open(&SqliteOptions::new(folder.path())).unwrap());
+        let store = Arc::new(Sqlite::open(&SqliteOptions::new(folder.path())).unwrap());
         let env = Arc::new(RealEnv::new());
-        let started = Control::open(db, env.clone(), Settings::default()).await.unwrap();
+        let opened = Control::open(store.clone(), env.clone(), Settings::default()).await;
+        let started = opened.unwrap();
         tokio::spawn(started.writer.run());
         let control = Arc::new(started.control);
-        let router = router(Admin::offline(Arc::clone(&control), env), Via::Network);
-        Self { router, control, _folder: folder }
+        let router = router(Admin::offline(Arc::clone(&control), env.clone()), Via::Network);
+        Self { router, control, store, env, _folder: folder }
     }
 
     async fn key(&self, tenant: &str, admin: bool) -> Issued {
@@ -61,6 +68,43 @@ impl Node {
         let status = answer.status();
         let body = answer.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    async fn get(&self, key: &Issued, path: &str) -> (StatusCode, Value) {
+        let (status, text) = self.ask(key.secret.reveal(), &Method::GET, path, "").await;
+        (status, serde_json::from_str(&text).unwrap())
+    }
+
+    /// An exchange that ended just now at a cost of so many dollars.
+    async fn exchange(&self, tenant: &str, group: Option<&str>, route: &str, dollars: i64) {
+        let now = self.env.now();
+        let opened = Opened {
+            tenant: TenantId::new(tenant).unwrap(),
+            id: ExchangeId::new(&*self.env),
+            group: group.map(|name| GroupId::new(name).unwrap()),
+            key: KeyId::new(&*self.env),
+            route: route.into(),
+            dialect: "chat".into(),
+            stream: false,
+            opened_at: now,
+            reserved: Money::ZERO,
+        };
+        let closed = Closed {
+            closed_at: now,
+            provider: Some("east".into()),
+            deployment: None,
+            model: Some("m".into()),
+            status: 200,
+            error: None,
+            attempts: 1,
+            tokens: Tokens::default(),
+            cost: Money::from_units(dollars),
+            rounding: Rounding::default(),
+            estimated: false,
+            unpriced: false,
+            lost: Vec::new(),
+        };
+        self.store.write(exchanges::close([(&opened, &closed)])).await.unwrap();
     }
 }
 
@@ -138,4 +182,73 @@ async fn a_body_that_does_not_come_is_given_up() {
         .unwrap();
     let answer = node.router.clone().call(request).await.unwrap();
     assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_tenant_is_managed_by_its_own_admin_and_mains_and_no_other() {
+    let node = Node::new().await;
+    let main = node.key("main", true).await;
+    let own = node.key("a", true).await;
+    let other = node.key("b", true).await;
+    for (method, path, body) in ALL {
+        if ["routes", "status", "reload", "losses", "nothing", "usage"].contains(&path) {
+            continue;
+        }
+        let prefix = if path.starts_with("keys") { "key_" } else { "bud_" };
+        let id = format!("{prefix}01890000000070008000000000000001");
+        let path = format!("{}?tenant=a", path.replace("ID", &id));
+        let body = body.replacen('{', r#"{"tenant":"a","#, 1).replace(",}", "}");
+        let made = method == Method::POST;
+        let (path, body) = if made { (path.replace("?tenant=a", ""), body) } else { (path, body) };
+        for (key, refused) in [(&main, false), (&own, false), (&other, true)] {
+            let (status, text) = node.ask(key.secret.reveal(), &method, &path, &body).await;
+            assert_eq!(status == StatusCode::FORBIDDEN, refused, "{method} {path}: {text}");
+            assert_ne!(status, StatusCode::UNAUTHORIZED, "{method} {path}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn usage_is_narrowed_by_the_query() {
+    let node = Node::new().await;
+    let main = node.key("main", true).await;
+    node.exchange("a", Some("team"), "fast", 1).await;
+    node.exchange("a", None, "fast", 2).await;
+    node.exchange("a", Some("team"), "smart", 4).await;
+    node.exchange("b", Some("team"), "smart", 8).await;
+    for (query, cost) in [
+        ("", "15"),
+        ("?tenant=a", "7"),
+        ("?group=team", "13"),
+        ("?group=", "2"),
+        ("?route=fast&group=team", "1"),
+        ("?provider=east&model=m&tenant=b", "8"),
+    ] {
+        let (status, answer) = node.get(&main, &format!("usage{query}")).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        assert_eq!(answer["data"][0]["cost"], cost, "{query}");
+    }
+    let (_, answer) = node.get(&main, "usage?by=tenant,route&group=team").await;
+    let rows: Vec<_> = answer["data"].as_array().unwrap().iter().map(|row| &row["cost"]).collect();
+    assert_eq!(rows, ["1", "4", "8"]);
+    assert_eq!(node.get(&main, "usage?provider=west").await.1["data"], json!([]));
+    let key = node.get(&main, "exchanges?tenant=b").await.1["data"][0]["key"].clone();
+    let (_, answer) = node.get(&main, &format!("usage?key={}", key.as_str().unwrap())).await;
+    assert_eq!(answer["data"][0]["cost"], "8");
+    for query in ["key=key_1", "group=%20", "grup=team", "by=team"] {
+        let (status, answer) = node.get(&main, &format!("usage?{query}")).await;
+        assert_eq!((status.as_u16(), &answer["code"]), (400, &json!("invalid_request")), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_tenants_admin_sees_its_own_usage_only() {
+    let node = Node::new().await;
+    node.exchange("a", None, "fast", 1).await;
+    node.exchange("b", None, "fast", 2).await;
+    let own = node.key("a", true).await;
+    let (_, answer) = node.get(&own, "usage?by=tenant").await;
+    assert_eq!(answer["data"].as_array().unwrap().len(), 1);
+    assert_eq!(answer["data"][0]["tenant"], "a");
+    assert_eq!(node.get(&own, "usage?tenant=b").await.0, StatusCode::FORBIDDEN);
 }

@@ -2,8 +2,8 @@
 
 use axum::extract::State;
 use axum::{Extension, Json};
-use freehold_store::usage::{By, Dimensions, Query, Sums};
-use freehold_types::TenantId;
+use freehold_store::usage::{By, Dimensions, Only, Query, Sums};
+use freehold_types::{GroupId, KeyId, TenantId};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
@@ -29,6 +29,22 @@ pub(super) struct Asked {
     /// Only this tenant; all of them needs an admin key of `main`.
     #[serde(default)]
     tenant: Option<String>,
+    /// Only keys in this group, and not in those below it; as in what follows,
+    /// an empty value is what has none.
+    #[serde(default)]
+    group: Option<String>,
+    /// Only this key, by its id.
+    #[serde(default)]
+    key: Option<String>,
+    /// Only this name of a model, as clients asked for it.
+    #[serde(default)]
+    route: Option<String>,
+    /// Only this provider.
+    #[serde(default)]
+    provider: Option<String>,
+    /// Only this model, by the provider's name for it.
+    #[serde(default)]
+    model: Option<String>,
 }
 
 /// Sums of usage. What ended within the flush window may be missing.
@@ -54,6 +70,7 @@ pub(super) async fn report(
     let by = dimensions(&asked.by)?;
     let query = Query {
         tenant,
+        only: only(&asked)?,
         from: day(asked.from.as_deref(), "from", today.first_of_month())?,
         to: day(asked.to.as_deref(), "to", today)?,
         by,
@@ -66,6 +83,24 @@ pub(super) async fn report(
         "data": data,
         "truncated": report.truncated,
     })))
+}
+
+fn only(asked: &Asked) -> Result<Only, Problem> {
+    // What cannot be a name would match nothing, and leave its sender puzzled.
+    if let Some(group) = asked.group.as_deref().filter(|group| !group.is_empty()) {
+        GroupId::new(group).map_err(|error| Problem::invalid(format!("group: {error}")))?;
+    }
+    if let Some(key) = &asked.key {
+        parse::<KeyId>("the key's id", key)?;
+    }
+    let text = |text: &Option<String>| text.as_deref().map(Into::into);
+    Ok(Only {
+        group: text(&asked.group),
+        key: text(&asked.key),
+        route: text(&asked.route),
+        provider: text(&asked.provider),
+        model: text(&asked.model),
+    })
 }
 
 fn dimensions(words: &str) -> Result<By, Problem> {

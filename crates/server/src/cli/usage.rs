@@ -14,6 +14,7 @@ use freehold_server::out;
 #[command(after_help = "Examples:
   freehold usage                                  this month, by route and model
   freehold usage --by day --from 2026-11-01 --to 2026-11-30
+  freehold usage --by day --provider east --group research
   freehold usage --by tenant,group,key --json")]
 pub(super) struct Usage {
     /// What it is told apart by: tenant, group, key, route, provider, model, day.
@@ -28,6 +29,21 @@ pub(super) struct Usage {
     /// Only this tenant.
     #[arg(long)]
     tenant: Option<String>,
+    /// Only keys in just this group.
+    #[arg(long)]
+    group: Option<String>,
+    /// Only this key, by its id.
+    #[arg(long, value_name = "ID")]
+    key: Option<String>,
+    /// Only this model name, as clients asked for it.
+    #[arg(long)]
+    route: Option<String>,
+    /// Only this provider.
+    #[arg(long)]
+    provider: Option<String>,
+    /// Only this model, by the provider's name for it.
+    #[arg(long)]
+    model: Option<String>,
     /// Print it as JSON.
     #[arg(long)]
     json: bool,
@@ -38,7 +54,16 @@ pub(super) struct Usage {
 impl Usage {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let mut path = format!("/v1/freehold/usage?by={}", escape(&self.by.join(",")));
-        for (name, value) in [("from", self.from), ("to", self.to), ("tenant", self.tenant)] {
+        for (name, value) in [
+            ("from", self.from),
+            ("to", self.to),
+            ("tenant", self.tenant),
+            ("group", self.group),
+            ("key", self.key),
+            ("route", self.route),
+            ("provider", self.provider),
+            ("model", self.model),
+        ] {
             if let Some(value) = value {
                 path.extend(["&", name, "=", &escape(&value)]);
             }

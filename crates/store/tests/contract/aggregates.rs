@@ -4,7 +4,7 @@ use freehold_store::budgets::{self, Budget, Period, Scope, Spend};
 use freehold_store::exchanges::{self, State};
 use freehold_store::groups::{self, Group};
 use freehold_store::keys;
-use freehold_store::usage::{self, By, Query};
+use freehold_store::usage::{self, By, Only, Query};
 use freehold_types::{Db, DbError, ExchangeId, GroupId, Money, PageRequest, TenantId, Unit};
 
 use crate::samples::{at, closed, id, key, lost, money, opened};
@@ -195,7 +195,13 @@ pub(crate) async fn open_exchanges_are_settled_at_their_reservation(db: &dyn Db)
 
 fn days(by: By) -> Query {
     let date = |text: &str| text.parse().unwrap();
-    Query { tenant: None, from: date("2026-09-01"), to: date("2026-09-30"), by }
+    Query {
+        tenant: None,
+        only: Only::default(),
+        from: date("2026-09-01"),
+        to: date("2026-09-30"),
+        by,
+    }
 }
 
 pub(crate) async fn usage_is_summed_by_what_is_asked_for(db: &dyn Db) {
@@ -273,6 +279,44 @@ pub(crate) async fn lost_attempts_are_lines_of_their_own(db: &dyn Db) {
     assert_eq!(total.rows[0].1.cost, money("1.25"), "all that is in the exchanges");
 }
 
+pub(crate) async fn usage_is_narrowed_to_what_is_asked_for(db: &dyn Db) {
+    let main = TenantId::main();
+    let mut ends = Vec::new();
+    for n in 0..32 {
+        // Each bit is one dimension; the cost tells which rows were summed.
+        let is = |bit: u32| n & (1 << bit) != 0;
+        let (mut opened, mut closed) = (opened(&main, n), closed("0"));
+        opened.group = is(0).then(|| GroupId::new("team").unwrap());
+        opened.key = id("key_", 1 + u32::from(is(1)));
+        opened.route = if is(2) { "smart" } else { "fast" }.into();
+        closed.provider = is(3).then(|| "east".into());
+        closed.model = Some(if is(4) { "m-2" } else { "m-1" }.into());
+        closed.cost = Money::from_nanos(1 << n).unwrap();
+        ends.push((opened, closed));
+    }
+    db.write(exchanges::close(ends.iter().map(|(o, c)| (o, c)))).await.unwrap();
+    let some = |text: &str| Some(text.into());
+    let other_key = id::<freehold_types::KeyId>("key_", 2).to_string();
+    let narrowed = [
+        (Only { group: some("team"), ..Only::default() }, 1, 1),
+        (Only { group: some(""), ..Only::default() }, 1, 0),
+        (Only { key: some(&other_key), ..Only::default() }, 2, 2),
+        (Only { route: some("smart"), ..Only::default() }, 4, 4),
+        (Only { provider: some("east"), ..Only::default() }, 8, 8),
+        (Only { provider: some(""), model: some("m-2"), ..Only::default() }, 24, 16),
+        (Only { route: some("fast"), model: some("m-1"), ..Only::default() }, 20, 0),
+    ];
+    for (only, mask, wanted) in narrowed {
+        let query = Query { only, ..days(By::default()) };
+        let report = usage::report(db, &query).await.unwrap();
+        let expected: i128 = (0..32_u32).filter(|n| n & mask == wanted).map(|n| 1 << n).sum();
+        assert_eq!(report.rows[0].1.cost.nanos(), expected, "{:?}", query.only);
+    }
+    let only = Only { route: some("nothing"), ..Only::default() };
+    let none = usage::report(db, &Query { only, ..days(By::default()) }).await.unwrap();
+    assert_eq!(none.rows, []);
+}
+
 pub(crate) async fn a_batch_in_doubt_may_be_sent_again(db: &dyn Db) {
     let (opened, closed) = (opened(&TenantId::main(), 1), closed("0.5"));
     let batch = || {
@@ -313,7 +357,8 @@ pub(crate) async fn exchanges_are_listed_newest_first_by_the_page(db: &dyn Db) {
 pub(crate) async fn what_is_old_is_forgotten_in_batches_and_stays_in_the_sums(db: &dyn Db) {
     let (a, b) = (tenant("a"), tenant("b"));
     let all: Vec<_> = (0..7).map(|n| opened(&a, n)).chain([opened(&b, 0)]).collect();
-    let ended = closed("0.123456789");
+    let mut ended = closed("0.123456789");
+    ended.lost = vec![lost("0.1")];
     let ends = all.iter().filter(|opened| opened.id != all[1].id || opened.tenant == b);
     db.write(exchanges::open(&all)).await.unwrap();
     db.write(exchanges::close(ends.map(|opened| (opened, &ended)))).await.unwrap();
@@ -325,7 +370,10 @@ pub(crate) async fn what_is_old_is_forgotten_in_batches_and_stays_in_the_sums(db
 
     // Before 5: of 0 to 4, all but 1, which is still open.
     let forget = async || db.write(exchanges::prune(&a, at(5), 3)).await.unwrap().changed;
-    assert_eq!((forget().await, forget().await, forget().await), (vec![3], vec![1], vec![0]));
+    assert_eq!(
+        (forget().await, forget().await, forget().await),
+        (vec![3, 3], vec![1, 1], vec![0, 0])
+    );
     let page = PageRequest::default();
     let left = exchanges::list(db, &a, None, None, &page).await.unwrap().items;
     let left: Vec<_> = left.iter().map(|exchange| exchange.opened.id).collect();
@@ -334,7 +382,8 @@ pub(crate) async fn what_is_old_is_forgotten_in_batches_and_stays_in_the_sums(db
     assert_eq!(usage::report(db, &days(by)).await.unwrap(), before);
 
     db.write(exchanges::close([(&all[1], &ended)])).await.unwrap();
-    assert_eq!(forget().await, [1], "it ended after all");
+    assert_eq!(forget().await, [1, 1], "it ended after all");
+    let by = By { tenant: true, ..By::default() };
     let after = usage::report(db, &days(by)).await.unwrap();
     assert_eq!(after.rows[0].1.cost, money("0.864197523"));
 }

@@ -50,6 +50,7 @@ contract! {
     aggregates::open_exchanges_are_settled_at_their_reservation;
     aggregates::usage_is_summed_by_what_is_asked_for;
     aggregates::lost_attempts_are_lines_of_their_own;
+    aggregates::usage_is_narrowed_to_what_is_asked_for;
     aggregates::a_batch_in_doubt_may_be_sent_again;
     aggregates::exchanges_are_listed_newest_first_by_the_page;
     aggregates::what_is_old_is_forgotten_in_batches_and_stays_in_the_sums;
