@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use freehold_control::Principal;
 use freehold_llm::model::ApiError;
 use freehold_llm::{estimate, scan};
 use freehold_types::Code;
@@ -98,8 +99,11 @@ pub(crate) fn stateless(scan: &scan::Scan<'_>) -> Result<(), Box<ApiError>> {
     Err(Box::new(refused))
 }
 
-pub(crate) fn unknown_model(plan: &Plan, model: &str) -> Box<ApiError> {
-    let names: Vec<&str> = plan.routes().map(|route| &*route.name).collect();
+/// With a near name, or some of those that there are; only such as the key may
+/// use, for the others are not its business.
+pub(crate) fn unknown_model(plan: &Plan, principal: &Principal, model: &str) -> Box<ApiError> {
+    let usable = plan.routes().map(|route| &*route.name);
+    let names: Vec<&str> = usable.filter(|name| principal.may_call(name).is_ok()).collect();
     let near = crate::options::nearest(model, names.iter().copied());
     let hint = match near {
         Some(near) => format!("did you mean {near}?"),

@@ -51,7 +51,8 @@ impl Gateway {
             missing.param = Some("model".to_owned());
             missing
         })?;
-        let (route, star) = plan.route(&model).ok_or_else(|| unknown_model(&plan, &model))?;
+        let (route, star) =
+            plan.route(&model).ok_or_else(|| unknown_model(&plan, &call.principal, &model))?;
         let asked = Asked::new(call, dialect, scan.clone(), &model, (Arc::clone(route), star));
         let candidates = eligible(&asked)?;
         let (asked, book) = self.admit(asked, &candidates)?;

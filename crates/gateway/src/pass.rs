@@ -180,7 +180,8 @@ impl Gateway {
             .and_then(|f| f.value.clone())
             .ok_or_else(|| Box::new(ApiError::new(Code::MissingModel, "model: is required")))?;
         let plan = self.plan.load();
-        let (route, star) = plan.route(&model).ok_or_else(|| unknown_model(&plan, &model))?;
+        let (route, star) =
+            plan.route(&model).ok_or_else(|| unknown_model(&plan, &call.principal, &model))?;
         let stream = scan.stream.as_ref().and_then(|f| f.value) == Some(true);
         let passing = Passing { call, scan, model: &model, route: Arc::clone(route), star, stream };
         let candidates = match passing.offered() {

@@ -162,6 +162,8 @@ codes! {
     StoreFailed = "store.failed", Unavailable;
     /// What is stored cannot be right.
     StoreDamaged = "store.damaged", Internal;
+    /// Freehold itself failed in the middle of a change.
+    ManagementFailed = "management.failed", Internal;
 }
 
 impl fmt::Display for Code {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use freehold_types::BudgetId;
 
 use crate::budget::Account;
 use crate::limits::Meter;
@@ -28,9 +29,17 @@ impl Gate {
         self.accounts.load()
     }
 
-    /// In force with the next exchange; those in flight settle with the
-    /// accounts that they reserved in.
-    pub(crate) fn set_accounts(&self, accounts: Vec<Arc<Account>>) {
+    /// In force with the next exchange. Callers take turns, here and below.
+    pub(crate) fn open_account(&self, account: Arc<Account>) {
+        let mut accounts = Vec::clone(&self.accounts.load());
+        accounts.push(account);
+        self.accounts.store(Arc::new(accounts));
+    }
+
+    /// Exchanges in flight settle with the accounts that they reserved in.
+    pub(crate) fn close_account(&self, id: BudgetId) {
+        let mut accounts = Vec::clone(&self.accounts.load());
+        accounts.retain(|account| account.id() != id);
         self.accounts.store(Arc::new(accounts));
     }
 }

@@ -170,22 +170,20 @@ impl Registry {
     /// Opens an account for a budget, or changes the terms of the one it has.
     /// `spent` is what the store has for the window that holds `now`.
     pub(crate) fn put_budget(&mut self, budget: Budget, now: Timestamp, spent: Money) {
-        let account = match self.budgets.get(&budget.id) {
-            Some((_, account)) => {
-                account.change(now, budget.amount, budget.period, spent);
-                Arc::clone(account)
-            }
-            None => Arc::new(Account::new(&budget, now, spent)),
-        };
-        let scope = budget.scope.clone();
+        if let Some((known, account)) = self.budgets.get_mut(&budget.id) {
+            account.change(now, budget.amount, budget.period, spent);
+            *known = budget;
+            return;
+        }
+        let account = Arc::new(Account::new(&budget, now, spent));
+        self.gate(budget.scope.clone()).open_account(Arc::clone(&account));
         self.budgets.insert(budget.id, (budget, account));
-        self.set_accounts(&scope);
     }
 
     /// Closes the account of a budget.
     pub(crate) fn remove_budget(&mut self, id: BudgetId) {
         if let Some((budget, _)) = self.budgets.remove(&id) {
-            self.set_accounts(&budget.scope);
+            self.gate(budget.scope).close_account(id);
         }
     }
 
@@ -196,16 +194,6 @@ impl Registry {
 
     pub(crate) fn budgets(&self, now: Timestamp) -> impl Iterator<Item = (&Budget, Standing)> {
         self.budgets.values().map(move |(budget, account)| (budget, account.standing(now)))
-    }
-
-    fn set_accounts(&mut self, scope: &Scope) {
-        let accounts = self
-            .budgets
-            .values()
-            .filter(|(budget, _)| budget.scope == *scope)
-            .map(|(_, account)| Arc::clone(account))
-            .collect();
-        self.gate(scope.clone()).set_accounts(accounts);
     }
 
     fn gate(&mut self, scope: Scope) -> Arc<Gate> {

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use freehold_types::{Code, Env};
 
 use crate::Refusal;
-use crate::identity::{KeyHash, Principal, Principals};
+use crate::identity::{Key, KeyHash, Principal, Principals};
 
 /// All keys by their hashes, replaced as a whole by each change: a reader
 /// takes no lock, and a revoked key is refused from the next request on. It
@@ -71,7 +71,13 @@ impl Snapshot {
         // A bearer key that was replaced is no longer good.
         let (id, hash) = (principal.key().id, principal.key().hash);
         principals.retain(|_, other| other.key().id != id);
-        principals.insert(hash, Arc::new(principal));
+        // One that was revoked does not stand in the way of a live one that
+        // was given the same bearer key since.
+        let is_live = |key: &Key| key.revoked_at.is_none();
+        let stays = principals.get(&hash).is_some_and(|other| is_live(other.key()));
+        if is_live(principal.key()) || !stays {
+            principals.insert(hash, Arc::new(principal));
+        }
         self.replace(principals);
     }
 
@@ -89,7 +95,7 @@ mod tests {
 
     use super::*;
     use crate::Limits;
-    use crate::identity::{Key, Registry, Routes, bearer};
+    use crate::identity::{Registry, Routes, bearer};
     use crate::testing::TestEnv;
 
     struct World {
@@ -181,6 +187,20 @@ mod tests {
         assert_eq!(world.code(old.reveal()), Some(Code::KeyUnknown));
         let after = world.snapshot.authenticate(new.reveal()).unwrap();
         assert!(Arc::ptr_eq(&before.gates()[0], &after.gates()[0]));
+    }
+
+    #[test]
+    fn a_revoked_key_that_changes_leaves_its_successor_alone() {
+        let mut world = World::new();
+        let (secret, first) = world.issue();
+        let revoked = Key { revoked_at: Some(world.env.now()), ..first.clone() };
+        world.put(revoked.clone());
+        let second = Key { id: KeyId::new(&*world.env), ..first };
+        world.put(second.clone());
+        world.put(Key { name: KeyName::new("old").unwrap(), ..revoked });
+        assert_eq!(world.snapshot.authenticate(secret.reveal()).unwrap().key().id, second.id);
+        world.put(Key { revoked_at: Some(world.env.now()), ..second });
+        assert_eq!(world.code(secret.reveal()), Some(Code::KeyRevoked));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! What administrators change: through the store first, then in memory.
 //!
 //! Each change holds the turn from reading what it depends on until it is in
-//! memory, so that memory and store go the same way.
+//! memory, so that memory and store go the same way. A change that is dropped
+//! half-way may be in the store and not in memory: its caller runs it to its
+//! end, whoever has stopped to wait for it.
 
 mod bootstrap;
 mod budgets;

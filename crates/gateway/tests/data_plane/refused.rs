@@ -1,10 +1,11 @@
 //! Requests that are refused before anything is sent.
 
+use freehold_control::{NewKey, Routes};
 use freehold_gateway::call::Endpoint;
 use freehold_llm::Dialect;
 
 use crate::samples::DIALECTS;
-use crate::world::World;
+use crate::world::{World, new_key};
 
 #[tokio::test]
 async fn each_bad_body_is_told_in_the_callers_dialect() {
@@ -38,6 +39,21 @@ async fn each_bad_body_is_told_in_the_callers_dialect() {
     }
     assert!(world.wire.sent().is_empty());
     assert!(world.books().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_wrong_name_tells_nothing_of_routes_that_the_key_may_not_use() {
+    let routes = "[routes.secret]\nto = \"chat/m\"\n[routes.public]\nto = \"chat/m\"";
+    let mut world = World::new(routes).await;
+    let limited = NewKey { routes: Routes::only(&["public"]).unwrap(), ..new_key() };
+    let issued = world.control.create_key(limited).await.unwrap();
+    world.principal = world.control.authenticate(issued.secret.reveal()).unwrap();
+    for (name, told) in [("publik", "did you mean public"), ("secrer", "routes here: public")] {
+        let heard = world.ask(Dialect::Chat, format!("{{\"model\":\"{name}\"}}")).await;
+        assert_eq!(heard.status, 404);
+        assert!(heard.text().contains(told), "{}", heard.text());
+        assert!(!heard.text().contains("secret"), "{}", heard.text());
+    }
 }
 
 #[tokio::test]

@@ -99,6 +99,19 @@ impl Heard {
     }
 }
 
+/// A key of the tenant `main` for every route.
+pub(crate) fn new_key() -> NewKey {
+    NewKey {
+        tenant: TenantId::main(),
+        group: None,
+        name: KeyName::new("tester").unwrap(),
+        admin: false,
+        routes: Routes::ALL,
+        limits: Limits::default(),
+        expires_at: None,
+    }
+}
+
 impl World {
     /// A node with [`PROVIDERS`] and `routes`.
     pub(crate) async fn new(routes: &str) -> Self {
@@ -120,16 +133,7 @@ impl World {
         let Started { control, writer, .. } = started;
         tokio::spawn(writer.run());
         let control = Arc::new(control);
-        let new = NewKey {
-            tenant: TenantId::main(),
-            group: None,
-            name: KeyName::new("tester").unwrap(),
-            admin: false,
-            routes: Routes::ALL,
-            limits,
-            expires_at: None,
-        };
-        let issued = control.create_key(new).await.unwrap();
+        let issued = control.create_key(NewKey { limits, ..new_key() }).await.unwrap();
         let principal = control.authenticate(issued.secret.reveal()).unwrap();
         let parts = Parts {
             env,

@@ -252,3 +252,23 @@ async fn a_tenants_admin_sees_its_own_usage_only() {
     assert_eq!(answer["data"][0]["tenant"], "a");
     assert_eq!(node.get(&own, "usage?tenant=b").await.0, StatusCode::FORBIDDEN);
 }
+
+#[tokio::test]
+async fn a_change_is_in_force_though_nobody_waited_for_it() {
+    let node = Node::new().await;
+    let main = node.key("main", true).await;
+    let doomed = node.key("main", false).await;
+    {
+        let path = format!("keys/{}", doomed.key.id);
+        let mut call = std::pin::pin!(node.ask(main.secret.reveal(), &Method::DELETE, &path, ""));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(call.as_mut().poll(&mut context).is_pending());
+    }
+    for _ in 0..1_000 {
+        if node.control.authenticate(doomed.secret.reveal()).is_err() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    panic!("it is revoked in the store and good in memory");
+}
