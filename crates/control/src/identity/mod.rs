@@ -6,7 +6,7 @@ mod registry;
 mod routes;
 mod snapshot;
 mod stored;
-mod tree;
+pub(crate) mod tree;
 
 pub use bearer::KeyHash;
 pub use principal::{Key, Principal};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use freehold_store::exchanges::Opened;
 use freehold_types::{BudgetId, GroupId, KeyId, Money, TenantId};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::admission::Gate;
 use crate::budget::{Account, Budget, Standing, Window};
@@ -144,7 +144,8 @@ impl Registry {
     }
 
     /// The budgets that an exchange is charged to, in the periods in which it
-    /// began, as far as its groups still are what they were.
+    /// began, as far as its groups still are what they were. A budget that was
+    /// made after it began had no part in it.
     pub(crate) fn posts(&self, opened: &Opened) -> Vec<Post> {
         let tenant = &opened.tenant;
         let chain = tree::chain(&self.groups, tenant, opened.group.as_ref()).unwrap_or_default();
@@ -153,9 +154,11 @@ impl Registry {
             Scope::Group(of, group) => of == tenant && chain.contains(group),
             Scope::Key(of, key) => of == tenant && *key == opened.key,
         };
+        let next = opened.opened_at.checked_add(SignedDuration::from_millis(1));
+        let too_late = BudgetId::floor(next.unwrap_or(opened.opened_at));
         self.budgets
             .values()
-            .filter(|(budget, _)| charged(&budget.scope))
+            .filter(|(budget, _)| charged(&budget.scope) && budget.id.to_string() < too_late)
             .map(|(budget, _)| Post {
                 budget: budget.id,
                 period_start: Window::of(budget.period, opened.opened_at).start,

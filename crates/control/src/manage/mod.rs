@@ -19,6 +19,7 @@ pub use budgets::NewBudget;
 pub use keys::{Issued, KeyChange, NewKey};
 
 use crate::budget::{Budget, Window};
+use crate::identity::tree::{self, Groups};
 use crate::identity::{Group, Key, Principals, Registry, group_from_row, key_from_row};
 use crate::{Control, Error, Scope};
 
@@ -30,6 +31,22 @@ pub(crate) struct Loaded {
     pub(crate) groups: Vec<Group>,
     pub(crate) keys: Vec<Key>,
     pub(crate) budgets: Vec<Budget>,
+}
+
+impl Loaded {
+    /// Whether every key that is not revoked has its place in the tree.
+    fn check(&self) -> Result<(), Error> {
+        let placed = |group: &Group| ((group.tenant.clone(), group.id.clone()), group.clone());
+        let groups: Groups = self.groups.iter().map(placed).collect();
+        let live = self.keys.iter().filter(|key| key.revoked_at.is_none());
+        for Key { tenant, group, id, .. } in live {
+            tree::chain(&groups, tenant, group.as_ref()).map_err(|error| Error::Damaged {
+                what: format!("group of the key `{id}`"),
+                why: error.to_string(),
+            })?;
+        }
+        Ok(())
+    }
 }
 
 pub(crate) async fn load(db: &dyn Db) -> Result<Loaded, Error> {
@@ -156,19 +173,16 @@ impl Registry {
         }
     }
 
-    /// Becomes what the store has. Gates and accounts that are still there
-    /// stay, with all that is taken.
+    /// Becomes what the store has, or stays what it is if that cannot be.
+    /// Gates and accounts that are still there stay, with all that is taken.
     pub(crate) fn replace(&mut self, loaded: Loaded, now: Timestamp) -> Result<Principals, Error> {
+        loaded.check()?;
         self.forget_all_but(&loaded);
         for group in loaded.groups {
             self.put_group(group);
         }
         for key in loaded.keys {
-            let id = key.id;
-            self.put_key(key).map_err(|error| Error::Damaged {
-                what: format!("group of the key `{id}`"),
-                why: error.to_string(),
-            })?;
+            self.put_key(key)?;
         }
         for budget in loaded.budgets {
             self.put_budget(budget, now, Money::ZERO);

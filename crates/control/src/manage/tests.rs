@@ -256,3 +256,20 @@ async fn lists_go_by_the_page_and_by_tenant() {
     assert_eq!(second.next, None);
     assert_eq!(names(&node.control.keys(Some(&other), &PageRequest::first())), ["4"]);
 }
+
+#[tokio::test]
+async fn what_cannot_be_taken_up_leaves_all_as_it_is() {
+    let node = Node::new(Settings::default()).await;
+    let good = node.control.create_key(new_key("good")).await.unwrap();
+    let other = node.control.create_key(new_key("other")).await.unwrap();
+    // As somebody with the file could leave it: in a group that is not there.
+    let misplaced = Key { group: Some(GroupId::new("ghost").unwrap()), ..other.key };
+    node.db.write(store::keys::update(&crate::identity::key_to_row(&misplaced))).await.unwrap();
+    let error = node.control.reload().await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Internal, Code::StoreDamaged));
+    node.control.put_group(group("top", None)).await.unwrap();
+    node.control.put_group(group("moved", None)).await.unwrap();
+    // This publishes all keys anew.
+    node.control.put_group(group("moved", Some("top"))).await.unwrap();
+    assert_eq!((code(&node, &good.secret), code(&node, &other.secret)), (None, None));
+}

@@ -168,6 +168,26 @@ async fn spending_is_restored_for_the_period_that_is_on() {
 }
 
 #[tokio::test]
+async fn a_budget_does_not_pay_for_what_began_before_it() {
+    let node = Node::new(settings()).await;
+    let client = client(&node).await;
+    let before = budget(&node, 1_000, Period::Total).await;
+    let (settled, lost) = (begun(&node, &client, 30).await, begun(&node, &client, 40).await);
+    node.env.advance(Duration::from_secs(1));
+    let after = budget(&node, 1_000, Period::Total).await;
+    let _ = settled.settle(cost(30));
+    while ids(&node, None).await.len() < 2 || node.control.usage_counts().queued > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!((spent(&node, &before), spent(&node, &after)), (money(30), Money::ZERO));
+    node.db.set(Fault::Down);
+    drop(lost);
+    let node = node.kill_and_restart(settings()).await;
+    assert_eq!(node.interrupted.len(), 1);
+    assert_eq!((spent(&node, &before), spent(&node, &after)), (money(70), Money::ZERO));
+}
+
+#[tokio::test]
 async fn a_lost_ticket_is_recorded_as_interrupted_and_one_without_an_attempt_is_free() {
     let node = Node::new(settings()).await;
     let client = client(&node).await;

@@ -114,10 +114,16 @@ impl Cohort {
         }
     }
 
+    /// One leaves without a head. A cohort of too few takes in others again:
+    /// nothing is to be learned from none.
     pub(super) fn gone(&mut self, of: CohortId) {
-        if of == self.id {
-            self.began = self.began.saturating_sub(1);
+        if of != self.id || self.began == 0 {
+            return;
         }
+        // What it saw waiting leaves with it, as far as that is known.
+        self.waiting_sum -= self.waiting_sum / u64::from(self.began);
+        self.began -= 1;
+        self.sealed = self.sealed && self.began >= SIZE_MIN;
     }
 
     /// What it shows, once nine in ten have their heads.
@@ -135,5 +141,44 @@ impl Cohort {
             mean: self.seconds_sum / answered,
             waiting: waiting_sum / began,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many enter, from a time on, far enough from each other.
+    fn enter(cohort: &mut Cohort, from: u32, count: u32, waiting: u32) {
+        for n in from..from + count {
+            assert_eq!(cohort.enter(GATHER_MIN * n, waiting), 1);
+        }
+    }
+
+    #[test]
+    fn a_cohort_that_has_gone_away_shows_nothing_and_makes_room() {
+        let mut cohort = Cohort::first();
+        enter(&mut cohort, 1, SIZE_MIN, 1_000);
+        assert_eq!(cohort.enter(GATHER_MIN * 100, 1), 0, "it is complete");
+        (0..SIZE_MIN).for_each(|_| cohort.gone(1));
+        cohort.head(0, Duration::from_secs(9), Head::Answered);
+        assert_eq!(cohort.finding(), None);
+
+        enter(&mut cohort, 100, SIZE_MIN, 4);
+        let took = Duration::from_millis(200);
+        (0..SIZE_MIN).for_each(|_| cohort.head(1, took, Head::Answered));
+        let finding = cohort.finding().unwrap();
+        assert!((finding.typical - 0.2).abs() < 1e-9, "{finding:?}");
+        assert!((finding.waiting - 4.0).abs() < 0.5, "{finding:?}");
+    }
+
+    #[test]
+    fn the_place_of_one_that_has_gone_is_another_ones() {
+        let mut cohort = Cohort::first();
+        enter(&mut cohort, 1, SIZE_MIN, 10);
+        cohort.gone(1);
+        enter(&mut cohort, 100, 1, 10);
+        (1..SIZE_MIN).for_each(|_| cohort.head(1, Duration::from_millis(1), Head::Answered));
+        assert!(cohort.finding().is_some_and(|finding| (finding.waiting - 10.0).abs() < 1.0));
     }
 }
