@@ -26,6 +26,10 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Streams that one HTTP/2 connection may have open.
 const STREAMS_MAX: u32 = 256;
 
+/// How long to wait at most before looking again at a connection of which no
+/// more than a byte or two has come.
+const PEEK_PAUSE_MAX: Duration = Duration::from_millis(100);
+
 /// How often an HTTP/2 client is asked whether it is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
@@ -153,13 +157,17 @@ where
 /// HTTP/1.1 begins with its first three bytes.
 async fn speaks_http2(stream: &TcpStream) -> std::io::Result<bool> {
     let mut first = [0; 3];
+    let mut pause = Duration::from_millis(1);
     loop {
         match stream.peek(&mut first).await? {
             3 => return Ok(&first == b"PRI"),
             0 => return Ok(false),
             got if !b"PRI".starts_with(&first[..got]) => return Ok(false),
             // The next byte does not wake us: those there have not been read.
-            _ => tokio::time::sleep(Duration::from_millis(1)).await,
+            _ => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PEEK_PAUSE_MAX);
+            }
         }
     }
 }
