@@ -101,7 +101,7 @@ impl<S: Surface> Edge<S> {
             return answered.unwrap_or_else(|never| match never {}).map(Either::Right);
         }
         if let Some(endpoint) = ops::Endpoint::of(path) {
-            let answer = ops::answer(&self.app, endpoint, &request).await;
+            let answer = ops::answer(&self.app, endpoint, &request, from.peer).await;
             return answer.map(Either::Right);
         }
         self.surface.clone().answer(request, from).await.map(Either::Left)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use freehold_control::Principal;
+use freehold_control::{Control, Principal};
 use freehold_types::{Code, TenantId};
 use http::{HeaderMap, header};
 
@@ -78,6 +78,12 @@ pub(super) async fn identify(
     };
     request.extensions_mut().insert(caller);
     next.run(request).await
+}
+
+/// Whether the request comes with a key that may manage the server.
+pub(crate) fn manages_all(control: &Control, headers: &HeaderMap) -> bool {
+    let principal = control.authenticate(presented(headers));
+    principal.is_ok_and(|principal| Caller::Key(principal).may_manage_all().is_ok())
 }
 
 /// The key in the request's headers, or nothing.

@@ -38,6 +38,7 @@ use crate::app::App;
 use crate::problem::Problem;
 
 pub use caller::Via;
+pub(crate) use caller::manages_all;
 pub use socket::{serve as serve_socket, socket_path};
 
 /// What all paths begin with.

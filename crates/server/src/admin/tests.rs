@@ -9,12 +9,12 @@ use freehold_store::{Sqlite, SqliteOptions, exchanges};
 use freehold_types::{
     Db as _, Env as _, ExchangeId, GroupId, KeyId, KeyName, Money, Rounding, TenantId,
 };
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower_service::Service as _;
 
-use super::{Admin, Via, router};
+use super::{Admin, Via, manages_all, router};
 use crate::env::RealEnv;
 
 struct Node {
@@ -132,6 +132,20 @@ const ALL: [(Method, &str, &str); 21] = [
     (Method::GET, "losses", ""),
     (Method::GET, "nothing", ""),
 ];
+
+#[tokio::test]
+async fn operations_far_away_are_told_to_an_admin_key_of_main_only() {
+    let node = Node::new().await;
+    for (tenant, admin, told) in
+        [("main", true, true), ("main", false, false), ("acme", true, false)]
+    {
+        let key = node.key(tenant, admin).await;
+        let value = format!("Bearer {}", key.secret.reveal()).parse().unwrap();
+        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value)]);
+        assert_eq!(manages_all(&node.control, &headers), told, "{tenant} {admin}");
+    }
+    assert!(!manages_all(&node.control, &HeaderMap::new()));
+}
 
 #[tokio::test]
 async fn nothing_is_managed_without_an_admin_key() {

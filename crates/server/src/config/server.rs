@@ -46,6 +46,9 @@ pub struct ServerOptions {
     pub write_stall_ms: u64,
     /// How long requests may finish after a signal to stop. Default: 30.
     pub drain_seconds: u64,
+    /// Whether `/metrics` and the details of `/readyz` are told to everyone,
+    /// not to this machine and admin keys only. Default: false.
+    pub open_operations: bool,
 }
 
 /// A server certificate.
@@ -74,6 +77,7 @@ impl Default for ServerOptions {
             keep_alive_ms: 75_000,
             write_stall_ms: 30_000,
             drain_seconds: 30,
+            open_operations: false,
         }
     }
 }

@@ -42,6 +42,13 @@ pub struct Peer {
     pub tls: bool,
 }
 
+impl Peer {
+    /// Whether it is on this machine.
+    pub fn is_local(&self) -> bool {
+        self.address.is_none_or(|address| address.ip().to_canonical().is_loopback())
+    }
+}
+
 /// Limits of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

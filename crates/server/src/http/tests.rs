@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::connection::{BoxError, Limits, serve_tcp};
+use super::connection::{BoxError, Limits, Peer, serve_tcp};
 use super::drain::Drain;
 use super::timed_io::Patience;
 use super::tls::{Certificates, development};
@@ -283,4 +283,16 @@ async fn a_chunked_body_hides_no_second_request() {
     let broken = "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n";
     let heard = answered(&running, &format!("{broken}{hidden}")).await;
     assert!(heard.matches("HTTP/1.1").count() <= 1, "{heard}");
+}
+
+#[test]
+fn this_machine_is_told_from_others_in_either_notation() {
+    let peer = |address: &str| Peer { address: Some(address.parse().unwrap()), tls: false };
+    for local in ["127.0.0.1:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+        assert!(peer(local).is_local(), "{local}");
+    }
+    for far in ["10.0.0.1:1", "[::ffff:10.0.0.1]:1", "[fe80::1]:1", "0.0.0.0:1"] {
+        assert!(!peer(far).is_local(), "{far}");
+    }
+    assert!(Peer { address: None, tls: false }.is_local());
 }

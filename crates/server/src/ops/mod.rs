@@ -7,10 +7,15 @@ mod responses;
 
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
+use freehold_types::Code;
 use http::{HeaderValue, Method, Request, StatusCode, header};
+use serde_json::json;
 
+use crate::admin::manages_all;
 use crate::app::App;
+use crate::http::connection::Peer;
 use crate::metrics_text::MetricsText;
+use crate::problem::Problem;
 
 pub use ready::{Readiness, readiness};
 pub use responses::Responses;
@@ -38,18 +43,39 @@ impl Endpoint {
     }
 }
 
-/// Answers it.
-pub async fn answer<B>(app: &App, endpoint: Endpoint, request: &Request<B>) -> Response {
+/// Answers it. Names of routes and what is wrong with the configuration are
+/// for this machine and for who manages the server, unless the operator opens
+/// them to all.
+pub async fn answer<B>(
+    app: &App,
+    endpoint: Endpoint,
+    request: &Request<B>,
+    peer: Peer,
+) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")]).into_response();
     }
+    let told = || {
+        peer.is_local()
+            || app.config.load().server.open_operations
+            || manages_all(&app.control, request.headers())
+    };
     let mut response = match endpoint {
         Endpoint::Health => "ok\n".into_response(),
         Endpoint::Ready => {
-            let Readiness { ready, detail } = readiness(app).await;
+            let Readiness { ready, mut detail } = readiness(app).await;
+            if !told() {
+                detail = json!({ "status": detail["status"] });
+            }
             let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             (status, axum::Json(detail)).into_response()
         }
+        Endpoint::Metrics if !told() => Problem::new(
+            Code::AdminRequired,
+            "metrics are told to this machine and to admin keys of the tenant `main`; \
+             `server.open_operations = true` opens them to all",
+        )
+        .into_response(),
         Endpoint::Metrics => {
             let mut response = Response::new(Body::from(metrics::page(app)));
             let kind = HeaderValue::from_static(MetricsText::CONTENT_TYPE);
