@@ -49,6 +49,7 @@ pub(super) async fn create(
             return Err(Problem::invalid("a budget is for a group or a key, not for both"));
         }
     };
+    may_bound(&caller, &scope)?;
     let new = NewBudget {
         scope,
         amount: parse("the amount", &create.amount)?,
@@ -88,10 +89,12 @@ pub(super) async fn update(
     State(admin): State<Admin>,
     Path(id): Path<String>,
     Managed(tenant): Managed,
+    Extension(caller): Extension<Caller>,
     Input(update): Input<Update>,
 ) -> Result<Json<Value>, Problem> {
     let amount = parse("the amount", &update.amount)?;
     let id = parse("the budget's id", &id)?;
+    may_bound(&caller, &admin.control.budget(&tenant, id)?.0.scope)?;
     let budget = admin.control.update_budget(&tenant, id, amount).await?;
     Ok(Json(shape::budget(&budget, None)))
 }
@@ -101,7 +104,18 @@ pub(super) async fn delete(
     State(admin): State<Admin>,
     Path(id): Path<String>,
     Managed(tenant): Managed,
+    Extension(caller): Extension<Caller>,
 ) -> Result<StatusCode, Problem> {
-    admin.control.remove_budget(&tenant, parse("the budget's id", &id)?).await?;
+    let id = parse("the budget's id", &id)?;
+    may_bound(&caller, &admin.control.budget(&tenant, id)?.0.scope)?;
+    admin.control.remove_budget(&tenant, id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A tenant's own admin spends within the tenant's budget and does not set it.
+fn may_bound(caller: &Caller, scope: &Scope) -> Result<(), Problem> {
+    match scope {
+        Scope::Tenant(_) => caller.may_manage_all(),
+        Scope::Group(..) | Scope::Key(..) => Ok(()),
+    }
 }

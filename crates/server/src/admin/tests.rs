@@ -214,10 +214,32 @@ async fn a_tenant_is_managed_by_its_own_admin_and_mains_and_no_other() {
         let body = body.replacen('{', r#"{"tenant":"a","#, 1).replace(",}", "}");
         let made = method == Method::POST;
         let (path, body) = if made { (path.replace("?tenant=a", ""), body) } else { (path, body) };
-        for (key, refused) in [(&main, false), (&own, false), (&other, true)] {
+        // A budget of the whole tenant is for those above it.
+        let bounds = made && path == "budgets";
+        for (key, refused) in [(&main, false), (&own, bounds), (&other, true)] {
             let (status, text) = node.ask(key.secret.reveal(), &method, &path, &body).await;
             assert_eq!(status == StatusCode::FORBIDDEN, refused, "{method} {path}: {text}");
             assert_ne!(status, StatusCode::UNAUTHORIZED, "{method} {path}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tenants_admin_does_not_set_what_bounds_its_tenant() {
+    let node = Node::new().await;
+    let (main, own) = (node.key("main", true).await, node.key("a", true).await);
+    let (status, text) =
+        node.ask(own.secret.reveal(), &Method::PUT, "groups/g?tenant=a", "{}").await;
+    assert!(status.is_success(), "{text}");
+    for (scope, by_own) in [("", false), (r#""group":"g","#, true)] {
+        let body = format!(r#"{{"tenant":"a",{scope}"period":"day","amount":"5"}}"#);
+        let (status, text) = node.ask(main.secret.reveal(), &Method::POST, "budgets", &body).await;
+        assert_eq!(status, StatusCode::CREATED, "{text}");
+        let made: Value = serde_json::from_str(&text).unwrap();
+        let path = format!("budgets/{}?tenant=a", made["id"].as_str().unwrap());
+        for (method, body) in [(Method::PATCH, r#"{"amount":"9"}"#), (Method::DELETE, "")] {
+            let (status, text) = node.ask(own.secret.reveal(), &method, &path, body).await;
+            assert_eq!(status.is_success(), by_own, "{method} {scope}: {text}");
         }
     }
 }
