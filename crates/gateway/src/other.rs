@@ -6,7 +6,7 @@ use std::sync::Arc;
 use freehold_control::Ask;
 use freehold_llm::format::codec;
 use freehold_llm::model::ApiError;
-use freehold_types::{Code, Target, WireRequest};
+use freehold_types::{Code, Target, TenantId, WireRequest};
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RANGE};
 
@@ -88,6 +88,7 @@ impl Gateway {
         };
         let plan = self.plan();
         let provider = self.provider_for(call, path)?;
+        reaches_objects(call.principal.tenant(), &provider, path)?;
         let route_name = format!("{}/*", provider.name);
         let probe = format!("{}/-", provider.name);
         let (route, _) = plan.route(&probe).ok_or_else(|| {
@@ -188,6 +189,30 @@ impl Gateway {
             }
         }
     }
+}
+
+/// Endpoints that leave nothing at the provider.
+const KEEPS_NOTHING: [&str; 3] = ["/audio", "/images", "/moderations"];
+
+/// What a provider keeps belongs to its account, in which it knows no tenants:
+/// with the same key, one tenant would list and delete another's files.
+fn reaches_objects(
+    tenant: &TenantId,
+    provider: &Provider,
+    path: &str,
+) -> Result<(), Box<ApiError>> {
+    let kept = !KEEPS_NOTHING.iter().any(|prefix| is_below(path, prefix));
+    if kept && !provider.objects_for.contains(tenant) {
+        return Err(invalid(
+            Code::RouteForbidden,
+            format!(
+                "what the provider {} keeps is shared by all who reach it: an operator gives the \
+                 tenant {tenant} a provider of its own, or names it in objects_for",
+                provider.name
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// Whether a path is a prefix or below it. A path with `..` in it, encoded or

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use freehold_control::{Adaptive, AdaptiveSettings};
 use freehold_llm::{Dialect, Quirk};
-use freehold_types::Timeouts;
+use freehold_types::{TenantId, Timeouts};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::health::{BreakerRule, Health};
@@ -73,6 +73,8 @@ pub struct Provider {
     pub paths: Paths,
     /// Prefixes of further endpoints that are passed through.
     pub other: Vec<String>,
+    /// The tenants that reach what it keeps for its account.
+    pub objects_for: Vec<TenantId>,
     /// Credential.
     pub auth: Auth,
     /// Further headers of each request.

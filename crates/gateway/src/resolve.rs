@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use freehold_control::prices::Sheet;
 use freehold_llm::catalogue::{self, ProviderRow};
-use freehold_types::Secret;
+use freehold_types::{Secret, TenantId};
 use http::header::{AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -126,11 +126,21 @@ fn provider(
     let api_version = written.api_version.as_deref().or(row.api_version.as_deref());
     let paths = paths(row, api_version);
     let dialects = written.dialects.clone().unwrap_or_else(|| row.spoken());
+    let objects_for = match &written.objects_for {
+        None => vec![TenantId::main()],
+        Some(tenants) => tenants
+            .iter()
+            .map(|tenant| {
+                TenantId::new(tenant.as_str()).map_err(|e| format!("objects_for: {tenant}: {e}"))
+            })
+            .collect::<Result<_, _>>()?,
+    };
     Ok(Provider {
         name: Arc::clone(name),
         base: base.trim_end_matches('/').to_owned(),
         paths,
         other: row.other.clone(),
+        objects_for,
         auth,
         headers,
         quirks: written.quirks.clone().unwrap_or_else(|| row.quirks.clone()),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use freehold_llm::{Dialect, Quirk};
-use freehold_types::Timeouts;
+use freehold_types::{TenantId, Timeouts};
 use http::{HeaderName, HeaderValue, Uri};
 use serde::Deserialize;
 
@@ -48,6 +48,10 @@ pub struct ProviderOptions {
     /// Requests at one time; more of them go elsewhere or wait for nobody.
     /// Default: no limit.
     pub in_flight_max: Option<u32>,
+    /// The tenants whose keys reach what the provider keeps for its account
+    /// (files, batches, uploads, fine-tuning jobs, vector stores): it does not
+    /// tell one tenant's from another's. Default: `main` alone.
+    pub objects_for: Option<Vec<String>>,
     /// For the kind `local`: the engine in this process.
     pub engine: EngineOptions,
 }
@@ -205,6 +209,11 @@ impl ProviderOptions {
                 "in_flight_max",
                 "0 would never let a request through: leave it out for no limit",
             );
+        }
+        for tenant in self.objects_for.iter().flatten() {
+            if let Err(error) = TenantId::new(tenant.as_str()) {
+                at.add("objects_for", format!("{tenant:?}: {error}"));
+            }
         }
         if self.engine.queue_max == Some(0) {
             at.add("engine.queue_max", "0 would let nothing wait, and so nothing be answered");

@@ -1,13 +1,14 @@
 //! Endpoints that are no model call.
 
-use freehold_control::Limits;
+use freehold_control::{Limits, NewKey};
 use freehold_gateway::call::{Call, Endpoint};
 use freehold_llm::Dialect;
+use freehold_types::TenantId;
 use http::{HeaderValue, Method};
 
 use crate::samples::stream;
 use crate::script::{Act, Piece};
-use crate::world::{UPSTREAM_KEY, World};
+use crate::world::{PROVIDERS, UPSTREAM_KEY, World, new_key};
 
 fn other(world: &World, path: &str, provider: Option<&'static str>) -> Call {
     let endpoint = Endpoint::Other { method: Method::GET, path: path.to_owned() };
@@ -39,6 +40,31 @@ async fn files_pass_as_bytes_with_the_providers_key() {
     let book = world.book().await;
     assert!(book.unpriced && book.error.is_none());
     assert_eq!((book.status, book.tokens.output), (200, 0));
+}
+
+#[tokio::test]
+async fn what_a_provider_keeps_is_for_the_tenants_it_is_kept_for() {
+    let keeping = format!(
+        "{PROVIDERS}\n[providers.theirs]\nkind = \"openai\"\n\
+        base_url = \"http://theirs.test/v1\"\nobjects_for = [\"acme\"]\n"
+    );
+    let mut world = World::with(&keeping, Limits::default(), None).await;
+    let new = NewKey { tenant: TenantId::new("acme").unwrap(), ..new_key() };
+    let acme = world.control.create_key(new).await.unwrap();
+    let acme = world.control.authenticate(acme.secret.reveal()).unwrap();
+    let main = std::mem::replace(&mut world.principal, acme);
+    for (path, provider, status) in [
+        ("/files", "responses", 403),
+        ("/batches/b/cancel", "responses", 403),
+        ("/images/generations", "responses", 200),
+        ("/files", "theirs", 200),
+    ] {
+        world.script(provider, Act::json(200, "{}"));
+        let heard = world.hear(other(&world, path, Some(provider))).await;
+        assert_eq!(heard.status, status, "{path} of {provider}: {}", heard.text());
+    }
+    world.principal = main;
+    assert_eq!(world.hear(other(&world, "/files", Some("theirs"))).await.status, 403);
 }
 
 #[tokio::test]
