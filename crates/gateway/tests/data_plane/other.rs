@@ -219,7 +219,7 @@ async fn tokens_are_counted_by_the_provider_or_estimated() {
 #[tokio::test]
 async fn a_key_is_held_to_its_limits_everywhere() {
     let limits = Limits { requests_per_minute: Some(1), ..Limits::default() };
-    let world = World::with(crate::world::PROVIDERS, limits, None).await;
+    let world = World::with(PROVIDERS, limits, None).await;
     world.script("responses", Act::json(200, "{}"));
     assert_eq!(world.hear(other(&world, "/files", Some("responses"))).await.status, 200);
     assert_eq!(world.hear(other(&world, "/files", Some("responses"))).await.status, 429);
