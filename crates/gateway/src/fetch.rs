@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use freehold_llm::Dialect;
 use freehold_llm::model::{ApiError, Item, ItemBody, Media, Part, PartBody, Request, Source};
-use freehold_types::{Code, Env, Target, Timeouts, Transport, WireRequest};
+use freehold_types::{Code, Env, Target, Timeouts, Transport, WireBody, WireRequest};
 use futures_util::future::{Either, select};
 use http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, Uri};
@@ -108,7 +107,7 @@ async fn follow(
             method: Method::GET,
             uri: uri.clone(),
             headers,
-            body: Bytes::new(),
+            body: WireBody::default(),
             timeouts: Timeouts { connect: phase, headers: phase, first_byte: phase, idle: phase },
             target: Target::Untrusted,
             pool: None,

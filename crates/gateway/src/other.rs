@@ -140,7 +140,7 @@ impl Gateway {
             method: method.clone(),
             uri,
             headers,
-            body: call.body.clone(),
+            body: call.body.clone().into(),
             timeouts: provider.timeouts,
             target: Target::Configured,
             pool: Some(Arc::clone(&provider.name)),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use freehold_control::Ask;
 use freehold_llm::model::{ApiError, Usage};
-use freehold_llm::scan::{self, Scan, splice};
+use freehold_llm::scan::{self, Scan};
 use freehold_llm::{Dialect, Losses, estimate};
 use freehold_types::{Code, Target, WireRequest};
 use http::header::CONTENT_TYPE;
@@ -127,11 +127,7 @@ impl<'a> Passing<'a> {
         let asks_for_usage = scan.ask_for_usage(&call.body).filter(|_| self.stream && completions);
         let cut_usage = asks_for_usage.is_some();
         edits.extend(asks_for_usage);
-        let body = if edits.is_empty() {
-            call.body.clone()
-        } else {
-            Bytes::from(splice(&call.body, &mut edits))
-        };
+        let body = wire::changed(&call.body, &mut edits);
         let path = match call.endpoint {
             Endpoint::Embeddings => &provider.paths.embeddings,
             Endpoint::CountTokens => &provider.paths.count_tokens,

@@ -6,9 +6,9 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use freehold_llm::format::codec;
 use freehold_llm::model::{ApiError, Request};
-use freehold_llm::scan::{Edit, Scan, splice};
+use freehold_llm::scan::{Edit, Piece, Scan, pieces, splice};
 use freehold_llm::{Dialect, Losses, Quirk, RequestTarget};
-use freehold_types::{Code, Target, WireRequest};
+use freehold_types::{Code, Target, WireBody, WireRequest};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use memchr::memmem;
@@ -121,7 +121,7 @@ impl<'a> Asked<'a> {
 
     /// The body for a deployment of the caller's own dialect: the caller's
     /// bytes, with the model's name and what policy needs spliced in.
-    fn bytes(&self, deployment: &'a Deployment, model: &str) -> (Bytes, bool) {
+    fn bytes(&self, deployment: &'a Deployment, model: &str) -> (WireBody, bool) {
         let scan = &self.scan;
         let body = &self.call.body;
         let mut edits: Vec<Edit<'_>> = Vec::new();
@@ -160,10 +160,7 @@ impl<'a> Asked<'a> {
                 Dialect::Messages => scan.set("max_tokens", scan.max_tokens.as_ref(), &limit),
             });
         }
-        if edits.is_empty() {
-            return (body.clone(), cut_usage);
-        }
-        (Bytes::from(splice(body, &mut edits)), cut_usage)
+        (changed(body, &mut edits), cut_usage)
     }
 
     /// Whether a quirk of the deployment concerns this very request, so that
@@ -179,6 +176,29 @@ impl<'a> Asked<'a> {
             _ => false,
         })
     }
+}
+
+/// From which size on a changed body goes out in parts. The parts of a smaller
+/// one cost more than a copy of it.
+const PARTS_FROM: usize = 32 << 10;
+
+/// The client's body with these changes, which is not copied if it is large.
+pub(crate) fn changed(body: &Bytes, edits: &mut [Edit<'_>]) -> WireBody {
+    if edits.is_empty() {
+        return body.clone().into();
+    }
+    if body.len() < PARTS_FROM {
+        return splice(body, edits).into();
+    }
+    let mut changed = WireBody::default();
+    for piece in pieces(body.len(), edits) {
+        changed.push(match piece {
+            // `pieces` stays within the length that it is given.
+            Piece::Kept(kept) => body.slice(kept),
+            Piece::New(with) => Bytes::copy_from_slice(with),
+        });
+    }
+    changed
 }
 
 /// Whether a `content` in the body is a list, however it is spaced.
@@ -240,7 +260,7 @@ pub(crate) fn outgoing<'a>(
             return Err(crate::refuse::strict(&losses, asked.dialect, to));
         }
         let lane = if to == asked.dialect { Lane::Bytes { cut_usage } } else { Lane::Cross(to) };
-        (Bytes::from(body), lane)
+        (WireBody::from(body), lane)
     };
     let uri = uri(provider, provider.paths.dialects.get(&to).map(String::as_str), &model)?;
     let mut headers = headers(provider, asked.call, to == Dialect::Messages);
@@ -361,5 +381,20 @@ mod tests {
         let mut out = String::new();
         percent_encode("a/b:c d\u{e4}", &mut out);
         assert_eq!(out, "a%2Fb%3Ac%20d%C3%A4");
+    }
+
+    #[test]
+    fn a_large_body_with_changes_is_not_copied() {
+        let body = Bytes::from(vec![b'x'; PARTS_FROM]);
+        let edit = |at: usize| Edit { span: at..at + 1, with: b"new".as_slice().into() };
+        let mut large = changed(&body, &mut [edit(9), edit(4)]);
+        assert_eq!(large.len(), PARTS_FROM + 4);
+        assert_eq!(large.to_bytes(), splice(&body, &mut [edit(9), edit(4)]));
+        let (first, _, second) = (large.pop().unwrap(), large.pop(), large.pop().unwrap());
+        assert_eq!((first.as_ptr(), first.len()), (body.as_ptr(), 4));
+        assert_eq!((second.as_ptr(), second.len()), (body[5..].as_ptr(), 4));
+        let small = changed(&body.slice(..99), &mut [edit(4)]);
+        assert_eq!(small.len(), 101);
+        assert_eq!(changed(&body, &mut []).to_bytes().as_ptr(), body.as_ptr());
     }
 }

@@ -12,12 +12,12 @@ use freehold_server::out;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Freed pages go back within half a second, by a thread that does only that;
+/// Freed pages go back within a quarter of a second, by a thread that does only that;
 /// few arenas, as few threads allocate.
 #[expect(unsafe_code, reason = "jemalloc reads its settings from a symbol of this name and type")]
 #[unsafe(export_name = "_rjem_malloc_conf")]
-pub static ALLOCATOR_SETTINGS: &[u8; 71] =
-    b"background_thread:true,narenas:4,dirty_decay_ms:500,muzzy_decay_ms:500\0";
+pub static ALLOCATOR_SETTINGS: &[u8; 69] =
+    b"background_thread:true,narenas:4,dirty_decay_ms:250,muzzy_decay_ms:0\0";
 
 fn main() -> ExitCode {
     match cli::Cli::parse().run() {

@@ -28,6 +28,6 @@ pub use page::{Page, PageRequest};
 pub use secret::Secret;
 pub use tenant::{GroupId, KeyName, NameError, TenantId};
 pub use transport::{
-    BodyError, BoxBody, Target, Timeouts, Transport, TransportError, TransportFault, WireRequest,
-    WireResponse,
+    BodyError, BoxBody, Target, Timeouts, Transport, TransportError, TransportFault, WireBody,
+    WireRequest, WireResponse,
 };

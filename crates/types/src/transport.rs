@@ -1,5 +1,6 @@
 //! The door to other machines over HTTP.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,53 @@ pub enum Target {
     Untrusted,
 }
 
+/// A request's whole body in parts, so that a large one with a few changes
+/// need not be copied. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct WireBody(VecDeque<Bytes>);
+
+impl WireBody {
+    /// How many bytes it has.
+    pub fn len(&self) -> usize {
+        self.0.iter().map(Bytes::len).sum()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds a part at the end.
+    pub fn push(&mut self, part: Bytes) {
+        if !part.is_empty() {
+            self.0.push_back(part);
+        }
+    }
+
+    /// Takes the first part.
+    pub fn pop(&mut self) -> Option<Bytes> {
+        self.0.pop_front()
+    }
+
+    /// All of it in one piece; a copy only where there are several.
+    pub fn to_bytes(&self) -> Bytes {
+        let mut parts = self.0.iter();
+        match (parts.next(), parts.next()) {
+            (None, _) => Bytes::new(),
+            (Some(only), None) => only.clone(),
+            _ => self.0.iter().flatten().copied().collect(),
+        }
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for WireBody {
+    fn from(whole: T) -> Self {
+        let mut body = Self::default();
+        body.push(whole.into());
+        body
+    }
+}
+
 /// One HTTP request.
 #[derive(Debug)]
 pub struct WireRequest {
@@ -45,8 +93,8 @@ pub struct WireRequest {
     pub uri: Uri,
     /// Without `host` and `content-length`, which the transport writes.
     pub headers: HeaderMap,
-    /// The whole body; cheap to clone for a retry.
-    pub body: Bytes,
+    /// The whole body.
+    pub body: WireBody,
     /// Limits per phase.
     pub timeouts: Timeouts,
     /// Trust in the address.

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use freehold_types::Timeouts;
+use freehold_types::{Timeouts, WireBody};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, timeout_at};
 
@@ -21,18 +21,18 @@ impl Sent {
     }
 }
 
-/// A request's whole body, which notes when the connection takes it.
+/// A request's whole body, which notes when the connection takes its
+/// last part.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    data: Option<Bytes>,
+    body: WireBody,
     sent: Sent,
 }
 
 impl Outgoing {
-    pub(super) fn new(data: Bytes) -> (Self, Sent) {
+    pub(super) fn new(body: WireBody) -> (Self, Sent) {
         let sent = Sent::default();
-        let data = (!data.is_empty()).then_some(data);
-        (Self { data, sent: sent.clone() }, sent)
+        (Self { body, sent: sent.clone() }, sent)
     }
 }
 
@@ -44,17 +44,19 @@ impl Body for Outgoing {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let data = self.data.take();
-        self.sent.note();
-        Poll::Ready(data.map(|data| Ok(Frame::data(data))))
+        let part = self.body.pop();
+        if self.body.is_empty() {
+            self.sent.note();
+        }
+        Poll::Ready(part.map(|part| Ok(Frame::data(part))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.data.is_none()
+        self.body.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.data.as_ref().map_or(0, Bytes::len) as u64)
+        SizeHint::with_exact(self.body.len() as u64)
     }
 }
 

@@ -270,7 +270,7 @@ impl Transport for Wire {
             uri: request.uri.to_string(),
             target: request.target,
             headers: request.headers,
-            body: request.body,
+            body: request.body.to_bytes(),
         });
         let live = Live::new(&self.live);
         Box::pin(async move {

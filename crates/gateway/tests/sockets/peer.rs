@@ -132,7 +132,7 @@ pub(crate) fn request(url: &str) -> WireRequest {
         method: Method::POST,
         uri: url.parse().unwrap(),
         headers: HeaderMap::new(),
-        body: Bytes::from_static(b"{}"),
+        body: Bytes::from_static(b"{}").into(),
         timeouts: timeouts(),
         target: Target::Configured,
         pool: Some("p".into()),

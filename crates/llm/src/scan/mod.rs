@@ -23,7 +23,7 @@ use crate::DecodeError;
 use lex::{Fault, Lexer, Visit};
 
 pub use field::{Field, Kind, StreamOptions};
-pub use splice::{Edit, splice};
+pub use splice::{Edit, Piece, pieces, splice};
 pub use tap::{Relay, TapFault, UsageTap};
 pub use usage::{answer_model_span, answer_usage};
 

@@ -106,7 +106,7 @@ impl Client {
             method: Method::POST,
             uri,
             headers: self.headers.clone(),
-            body,
+            body: body.into(),
             timeouts: TIMEOUTS,
             target: Target::Configured,
             pool: Some(Arc::clone(&self.pool)),

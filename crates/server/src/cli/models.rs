@@ -215,7 +215,7 @@ mod download {
     use anyhow::{Context as _, ensure};
     use freehold_gateway::transport::HttpTransport;
     use freehold_gateway::transport::guard::Guard;
-    use freehold_types::{Target, Timeouts, Transport as _, WireRequest};
+    use freehold_types::{Target, Timeouts, Transport as _, WireBody, WireRequest};
     use http_body_util::BodyExt as _;
 
     /// Redirects that are followed.
@@ -231,7 +231,7 @@ mod download {
                     method: http::Method::GET,
                     uri: uri.clone(),
                     headers: http::HeaderMap::new(),
-                    body: bytes::Bytes::new(),
+                    body: WireBody::default(),
                     timeouts: Timeouts {
                         connect: Duration::from_secs(10),
                         headers: Duration::from_secs(60),

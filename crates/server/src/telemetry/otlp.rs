@@ -290,7 +290,7 @@ impl HttpClient for Client {
             method: head.method,
             uri: head.uri,
             headers: head.headers,
-            body,
+            body: body.into(),
             timeouts: TIMEOUTS,
             target: Target::Configured,
             pool: None,
