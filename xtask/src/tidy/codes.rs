@@ -108,11 +108,11 @@ mod tests {
     fn what_has_no_partner_is_named() {
         let (mut pages, sources) = good();
         pages.remove("docs/errors/key.missing.md");
-        pages.insert("docs/errors/key.mising.md".into(), "# `key.mising`".into());
+        pages.insert("docs/errors/key.lacking.md".into(), "# `key.lacking`".into());
         let errors = found(&pages, &sources);
         assert_eq!(errors.len(), 2, "{errors:?}");
         assert!(errors[0].contains("`key.missing` has no page"));
-        assert!(errors[1].starts_with("docs/errors/key.mising.md: there is no such code"));
+        assert!(errors[1].starts_with("docs/errors/key.lacking.md: there is no such code"));
     }
 
     #[test]

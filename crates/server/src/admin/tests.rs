@@ -271,7 +271,7 @@ async fn usage_is_narrowed_by_the_query() {
     let key = node.get(&main, "exchanges?tenant=b").await.1["data"][0]["key"].clone();
     let (_, answer) = node.get(&main, &format!("usage?key={}", key.as_str().unwrap())).await;
     assert_eq!(answer["data"][0]["cost"], "8");
-    for query in ["key=key_1", "group=%20", "grup=team", "by=team"] {
+    for query in ["key=key_1", "group=%20", "groups=team", "by=team"] {
         let (status, answer) = node.get(&main, &format!("usage?{query}")).await;
         assert_eq!((status.as_u16(), &answer["code"]), (400, &json!("invalid_request")), "{query}");
     }
