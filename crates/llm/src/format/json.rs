@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Number, Value};
 
+use super::json_write;
 use crate::DecodeError;
 
 /// An object being taken apart, and its path for errors.
@@ -148,7 +149,9 @@ pub fn parse(what: &'static str, body: &[u8]) -> Result<Value, DecodeError> {
     serde_json::from_slice(body).map_err(|e| DecodeError::json(what, body, &e))
 }
 
-/// Serialises a value that came from values: this cannot fail.
+/// A value as bytes.
 pub fn to_vec(value: &Value) -> Vec<u8> {
-    serde_json::to_vec(value).unwrap_or_default()
+    let mut out = Vec::with_capacity(json_write::size(value));
+    json_write::write(value, &mut out);
+    out
 }
