@@ -163,16 +163,19 @@ impl Unit {
     /// send the unit again and look, in place of [`DbError::InDoubt`].
     ///
     /// The row must name this very unit, by an id that nobody else uses: that
-    /// the state is as the unit would have left it proves nothing.
+    /// the state is as the unit would have left it proves nothing. And what
+    /// stands in the way must be a row that the unit itself writes, so that a
+    /// second sending waits there until the first is over.
     pub fn proven_by(&mut self, sql: &'static str, args: Vec<Value>) -> &mut Self {
         self.proof = Some(Proof { sql, args });
         self
     }
 
-    /// Adds all of another unit's statements after these; its label and its
-    /// proof are lost.
+    /// Adds all of another unit's statements after these; its label is lost.
+    /// What proves either proves both, for they take effect together.
     pub fn append(&mut self, other: Self) -> &mut Self {
         self.statements.extend(other.statements);
+        self.proof = self.proof.take().or(other.proof);
         self
     }
 
