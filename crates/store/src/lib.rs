@@ -24,6 +24,7 @@ pub mod lost;
 pub mod usage;
 
 mod error;
+mod folder;
 mod migrate;
 mod postgres;
 mod sqlite;

@@ -1,9 +1,11 @@
 //! One of the two stores, for whoever is configured with either.
 
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use freehold_types::{BoxFuture, Db, DbError, Env, Row, Unit, UnitReceipt, Value};
 
+use crate::folder::Folder;
 use crate::{OpenError, Postgres, PostgresOptions, Sqlite, SqliteOptions};
 
 /// Which store, and how it is set up.
@@ -11,8 +13,9 @@ use crate::{OpenError, Postgres, PostgresOptions, Sqlite, SqliteOptions};
 pub enum StoreOptions {
     /// The embedded one.
     Sqlite(SqliteOptions),
-    /// The one that nodes share.
-    Postgres(PostgresOptions),
+    /// The one that nodes share, and the data folder that is this node's
+    /// alone.
+    Postgres(PostgresOptions, PathBuf),
 }
 
 /// The store that was configured.
@@ -20,8 +23,11 @@ pub enum Store {
     /// The embedded one.
     Sqlite(Arc<Sqlite>),
     /// The one that nodes share.
-    Postgres(Postgres),
+    Postgres(Postgres, OwnFolder),
 }
+
+/// A data folder that no other process of this machine uses.
+pub struct OwnFolder(Mutex<Option<Folder>>);
 
 /// What a store did, for operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +51,9 @@ impl Store {
                 })?;
                 Ok(Self::Sqlite(Arc::new(opened?)))
             }
-            StoreOptions::Postgres(options) => {
-                Ok(Self::Postgres(Postgres::open(options, env).await?))
+            StoreOptions::Postgres(options, folder) => {
+                let own = OwnFolder(Mutex::new(Some(Folder::own(folder)?)));
+                Ok(Self::Postgres(Postgres::open(options, env).await?, own))
             }
         }
     }
@@ -60,8 +67,16 @@ impl Store {
                 // It only fails if closing panics, which is told already.
                 drop(tokio::task::spawn_blocking(move || sqlite.close()).await);
             }
-            Self::Postgres(postgres) => postgres.close().await,
+            Self::Postgres(postgres, own) => {
+                postgres.close().await;
+                own.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+            }
         }
+    }
+
+    /// Whether other nodes may use it at the same time.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Self::Postgres(..))
     }
 
     /// What it did and has to do.
@@ -71,7 +86,7 @@ impl Store {
                 let stats = sqlite.stats();
                 StoreStats { queued: stats.queued, commits: stats.commits }
             }
-            Self::Postgres(postgres) => {
+            Self::Postgres(postgres, _) => {
                 let stats = postgres.stats();
                 StoreStats { queued: stats.queued, commits: stats.commits }
             }
@@ -81,7 +96,7 @@ impl Store {
     fn db(&self) -> &dyn Db {
         match self {
             Self::Sqlite(sqlite) => &**sqlite,
-            Self::Postgres(postgres) => postgres,
+            Self::Postgres(postgres, _) => postgres,
         }
     }
 }

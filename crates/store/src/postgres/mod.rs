@@ -75,6 +75,12 @@ impl PostgresOptions {
             answer_timeout: Duration::from_secs(15),
         }
     }
+
+    /// Whether the address can be read; whether anybody is there is another
+    /// question.
+    pub fn validate(&self) -> Result<(), OpenError> {
+        address::parse(&self.url, None).map(drop)
+    }
 }
 
 /// A database that other nodes may use, too.
