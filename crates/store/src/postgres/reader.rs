@@ -1,7 +1,6 @@
 //! Tasks that read, each over a connection of its own with several queries in
 //! flight. A query changes nothing, so it is sent again as long as it may.
 
-use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,15 +35,26 @@ pub(super) struct Job {
 /// Answers queries until the queue is closed and empty.
 pub(super) async fn run(shared: Arc<Shared>, queue: Arc<Queue<Job>>) {
     let mut line = Line::new(Arc::clone(&shared), Purpose::Reading);
-    let mut again = VecDeque::new();
+    let mut again = Vec::new();
     let mut tried = 0;
     loop {
-        if line.idle().await.is_none() {
-            // The store closes, and there is nobody to ask.
-            refuse_all(&shared, &queue, again).await;
-            return;
-        }
-        let Some(session) = line.until(Duration::ZERO).await else { continue };
+        let first = again.iter().map(|job: &Job| job.until).min();
+        let session = match first {
+            Some(until) => line.until(until).await,
+            None => line.idle().await.map(|session| &*session),
+        };
+        let Some(session) = session else {
+            if first.is_none() {
+                // The store closes, and there is nobody to ask.
+                refuse_all(&shared, &queue).await;
+                return;
+            }
+            let now = shared.env.monotonic();
+            for job in again.extract_if(.., |job| job.until <= now) {
+                drop(job.answer.send(Err(shared.unavailable())));
+            }
+            continue;
+        };
         let ended = serve(&shared, session, &queue, &mut again).await;
         match ended {
             Ended::Closed => return,
@@ -75,7 +85,7 @@ async fn serve(
     shared: &Shared,
     session: &Session,
     queue: &Queue<Job>,
-    again: &mut VecDeque<Job>,
+    again: &mut Vec<Job>,
 ) -> Ended {
     let mut flight = FuturesUnordered::new();
     let mut ended = None;
@@ -113,7 +123,7 @@ async fn serve(
             Ok(rows) => drop(job.answer.send(Ok(rows))),
             Err(fault) => match after(shared, &job, &fault) {
                 Some(end) => {
-                    again.push_back(job);
+                    again.push(job);
                     if !matches!(ended, Some(Ended::Broken)) {
                         ended = Some(end);
                     }
@@ -143,10 +153,7 @@ fn after(shared: &Shared, job: &Job, fault: &Fault) -> Option<Ended> {
     }
 }
 
-async fn refuse_all(shared: &Shared, queue: &Queue<Job>, again: VecDeque<Job>) {
-    for job in again {
-        drop(job.answer.send(Err(shared.unavailable())));
-    }
+async fn refuse_all(shared: &Shared, queue: &Queue<Job>) {
     while let Some(job) = queue.take().await {
         drop(job.answer.send(Err(shared.unavailable())));
     }

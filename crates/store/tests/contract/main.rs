@@ -1,5 +1,6 @@
 //! What every store must do, whatever database is behind it. Each check takes
-//! the door; at the bottom, each database runs all checks.
+//! the door; at the bottom, each database runs all checks. What only PostgreSQL
+//! can do wrong is in `faults` and `nodes`.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,7 +10,10 @@
 )]
 
 mod aggregates;
+mod cut;
 mod door;
+mod faults;
+mod nodes;
 mod samples;
 
 #[path = "../server/mod.rs"]

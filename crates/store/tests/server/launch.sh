@@ -7,6 +7,8 @@ dir=$(mktemp -d /tmp/freehold-postgres.XXXXXX) && chmod 755 "$dir" || exit 1
 # tables did not ask for it.
 "$bin/initdb" -D "$dir/data" -U freehold -A trust -E UTF8 --locale=C.UTF-8 \
   --locale-provider=icu --icu-locale=en-US --no-sync >"$dir/log" 2>&1 || { cat "$dir/log" >&2; exit 1; }
+port=$(printf '%s\n' "$@" | sed -n 's/^port=//p')
+export PGPORT="${port:-5432}"
 up() {
   # After a kill the memory of the dead server is given up only in a while.
   for try in 1 2 3 4 5 6 7 8 9 10; do
