@@ -236,7 +236,9 @@ pub enum DbError {
     /// Nothing was done; it may work later.
     #[error("the store cannot take this now: {0}")]
     Unavailable(String),
-    /// The commit may or may not be durable; read before writing it again.
+    /// The commit may or may not be durable, and may still become so: a read
+    /// that does not find it proves nothing. What its guards or keys keep from
+    /// taking effect twice can be sent again, and waits for the first.
     #[error("the store cannot say whether this was committed: {0}")]
     InDoubt(String),
     /// What is stored cannot be right; an operator must look.
