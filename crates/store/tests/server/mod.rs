@@ -1,13 +1,10 @@
-//! A real PostgreSQL for tests: from Debian's packages, in a folder of its own,
-//! gone when the test program is, however that ends. Without one a test fails;
-//! it never skips. `FREEHOLD_TEST_POSTGRES` names another server to use for
-//! what does not break it: `postgres://user@host/database`.
+//! Stores over a real PostgreSQL. `FREEHOLD_TEST_POSTGRES` names another server
+//! to use for what does not break it: `postgres://user@host/database`.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+mod launch;
+
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use freehold_store::{Postgres, PostgresOptions};
@@ -15,83 +12,7 @@ use freehold_types::{BoxFuture, Env};
 use jiff::Timestamp;
 use tokio_postgres::{Client, NoTls};
 
-/// A server of one's own.
-pub(crate) struct Server {
-    /// Where its socket and its data are.
-    pub(crate) folder: PathBuf,
-    /// It lives as long as this is open.
-    control: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
-}
-
-impl Server {
-    /// Starts one, with these settings beside its own.
-    pub(crate) fn start(settings: &[&str]) -> Self {
-        let mut command = if is_root() {
-            let mut command = Command::new("runuser");
-            command.args(["-u", "postgres", "--", "sh"]);
-            command
-        } else {
-            Command::new("sh")
-        };
-        let mut child = command
-            .args(["-c", include_str!("launch.sh"), "launch"])
-            .arg(programs())
-            .args(["-c", "listen_addresses="])
-            .args(settings.iter().flat_map(|setting| ["-c", setting]))
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a shell to start PostgreSQL with");
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        let mut folder = String::new();
-        output.read_line(&mut folder).unwrap();
-        assert!(!folder.is_empty(), "PostgreSQL does not start; what it says is above");
-        let control = Mutex::new((child.stdin.take().unwrap(), output));
-        Self { folder: folder.trim().into(), control }
-    }
-
-    /// Says `up`, `stop` or `kill`, and waits until that is so.
-    pub(crate) fn tell(&self, word: &str) {
-        let mut control = self.control.lock().unwrap();
-        writeln!(control.0, "{word}").unwrap();
-        let mut answer = String::new();
-        control.1.read_line(&mut answer).unwrap();
-        assert_eq!(answer.trim(), word);
-    }
-
-    pub(crate) fn url(&self) -> String {
-        url_at(&self.folder)
-    }
-}
-
-/// The address of a server whose socket is in this folder.
-pub(crate) fn url_at(folder: &Path) -> String {
-    let folder = folder.display().to_string().replace('/', "%2F");
-    format!("postgres://freehold@/postgres?host={folder}")
-}
-
-fn is_root() -> bool {
-    let id = Command::new("id").arg("-u").output().expect("the command `id`");
-    id.stdout.starts_with(b"0\n")
-}
-
-/// The newest of Debian's PostgreSQLs, or whatever else is in the path.
-fn programs() -> PathBuf {
-    let found = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let major = |path: &Path| path.file_name()?.to_str()?.parse::<u32>().ok();
-    let debian = found
-        .map(|entry| entry.path())
-        .filter(|path| major(path).is_some_and(|major| major >= 15))
-        .max_by_key(|path| major(path))
-        .map(|path| path.join("bin"));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut in_path = std::env::split_paths(&path).filter(|dir| dir.join("initdb").exists());
-    debian.or_else(|| in_path.next()).expect(
-        "these tests need PostgreSQL 15 or newer: install it (apt-get install postgresql), \
-         as scripts/test does",
-    )
-}
+pub(crate) use launch::{Server, url_at};
 
 static SCHEMAS: AtomicU32 = AtomicU32::new(0);
 
