@@ -1,11 +1,12 @@
 //! The PostgreSQL store beside pgbench: `postgres --url postgres://user@host/db
-//! [--rounds 5] [--seconds 3] [--connections 16] [--at 1,16,64,256]`.
+//! [--rounds 5] [--seconds 3] [--connections 64] [--at 1,16,64,256]`.
 //!
 //! Both do one session's guarded unit: the head moves if it is where it should
 //! be, a row of 1 KiB, a projection; each writer with a session of its own.
-//! pgbench sends it all in one flight, with as many connections as writers; the
-//! store sends the commit after the counts, over `--connections`. The two take
-//! turns; what counts is the median of the ratios.
+//! Both have as many connections: one a writer, up to `--connections`. pgbench
+//! sends all in one flight and looks at no count; the store sends the commit
+//! after the counts. The two take turns; what counts is the median of the
+//! ratios.
 #![expect(clippy::print_stdout, reason = "the table is this program's result")]
 
 use std::path::Path;
@@ -62,7 +63,7 @@ async fn main() -> Result<(), Failure> {
     let args = Args::read();
     let url: String = args.get("url", "postgres://postgres@localhost/postgres".into());
     let (rounds, seconds): (usize, u64) = (args.get("rounds", 5), args.get("seconds", 3));
-    let connections: usize = args.get("connections", 16);
+    let connections: usize = args.get("connections", 64);
     let at: String = args.get("at", "1,16,64,256".into());
     let folder = std::env::temp_dir().join(format!("freehold-bench-pg-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
@@ -79,7 +80,7 @@ async fn main() -> Result<(), Failure> {
             let ours = units(&url, connections.min(writers), writers, seconds).await?;
             let used = proc::cpu_us(std::process::id()) - before;
             reset(&url)?;
-            let theirs = run_pgbench(&url, &script, writers, seconds)?;
+            let theirs = run_pgbench(&url, &script, connections.min(writers), seconds)?;
             ratios.push(ours.per_second / theirs);
             #[expect(clippy::cast_precision_loss, reason = "microseconds of a few seconds")]
             cpu.push(used as f64 / (ours.per_second * seconds as f64));

@@ -2,12 +2,7 @@
 //! the door; at the bottom, each database runs all checks. What only PostgreSQL
 //! can do wrong is in `faults` and `nodes`.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "these are tests, their helpers included"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "these are tests, their helpers included")]
 
 mod aggregates;
 mod cut;

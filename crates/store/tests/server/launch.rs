@@ -4,7 +4,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 
 /// A server of one's own.
@@ -12,7 +12,8 @@ pub(crate) struct Server {
     /// Where its socket and its data are.
     pub(crate) folder: PathBuf,
     /// It lives as long as this is open.
-    control: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
+    control: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>>,
+    shell: Mutex<Child>,
 }
 
 impl Server {
@@ -34,18 +35,19 @@ impl Server {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("a shell to start PostgreSQL with");
+            .unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut folder = String::new();
         output.read_line(&mut folder).unwrap();
         assert!(!folder.is_empty(), "PostgreSQL does not start; what it says is above");
-        let control = Mutex::new((child.stdin.take().unwrap(), output));
-        Self { folder: folder.trim().into(), control }
+        let control = Mutex::new(Some((child.stdin.take().unwrap(), output)));
+        Self { folder: folder.trim().into(), control, shell: Mutex::new(child) }
     }
 
     /// Says `up`, `stop` or `kill`, and waits until that is so.
     pub(crate) fn tell(&self, word: &str) {
         let mut control = self.control.lock().unwrap();
+        let control = control.as_mut().unwrap();
         writeln!(control.0, "{word}").unwrap();
         let mut answer = String::new();
         control.1.read_line(&mut answer).unwrap();
@@ -57,6 +59,14 @@ impl Server {
     }
 }
 
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Without its input it ends, and takes its folder away.
+        drop(self.control.lock().unwrap().take());
+        drop(self.shell.lock().unwrap().wait());
+    }
+}
+
 /// The address of a server whose socket is in this folder.
 pub(crate) fn url_at(folder: &Path) -> String {
     let folder = folder.display().to_string().replace('/', "%2F");
@@ -64,7 +74,7 @@ pub(crate) fn url_at(folder: &Path) -> String {
 }
 
 fn is_root() -> bool {
-    let id = Command::new("id").arg("-u").output().expect("the command `id`");
+    let id = Command::new("id").arg("-u").output().unwrap();
     id.stdout.starts_with(b"0\n")
 }
 
@@ -79,8 +89,10 @@ fn programs() -> PathBuf {
         .map(|path| path.join("bin"));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut in_path = std::env::split_paths(&path).filter(|dir| dir.join("initdb").exists());
-    debian.or_else(|| in_path.next()).expect(
-        "these tests need PostgreSQL 15 or newer: install it (apt-get install postgresql), \
-         as scripts/test does",
-    )
+    debian.or_else(|| in_path.next()).unwrap_or_else(|| {
+        panic!(
+            "these tests need PostgreSQL 15 or newer: install it (apt-get install postgresql), \
+             as scripts/test does"
+        )
+    })
 }

@@ -28,7 +28,7 @@ while read -r word; do
   case $word in
     up) up "$@" ;;
     stop) kill -INT "$pid"; wait "$pid" ;;
-    kill) kill -KILL "$pid"; wait "$pid" ;;
+    kill) kill -KILL "$pid"; wait "$pid" 2>/dev/null ;;
   esac
   echo "$word"
 done
