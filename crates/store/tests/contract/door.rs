@@ -148,14 +148,15 @@ pub(crate) async fn those_who_take_two_rows_in_turn_all_get_through(db: &dyn Db)
         unit.expect(1, add, args![first]).expect(1, add, args![second]);
         db.write(unit)
     };
-    // Where they run at the same time, each pair is a deadlock waiting to be.
-    let writes: Vec<_> = (0..100).flat_map(|_| [both("a", "b"), both("b", "a")]).collect();
+    // Where they run at the same time, each pair is a deadlock waiting to be
+    // (and PostgreSQL takes a second to see one, so there are few).
+    let writes: Vec<_> = (0..8).flat_map(|_| [both("a", "b"), both("b", "a")]).collect();
     for write in writes {
         write.await.unwrap();
     }
     let mut rows = db.read("SELECT n FROM scratch", args![]).await.unwrap();
-    assert_eq!(rows.remove(0).take::<i64>(), Ok(200));
-    assert_eq!(rows.remove(0).take::<i64>(), Ok(200));
+    assert_eq!(rows.remove(0).take::<i64>(), Ok(16));
+    assert_eq!(rows.remove(0).take::<i64>(), Ok(16));
 }
 
 pub(crate) async fn of_many_who_race_for_one_row_one_wins(db: &dyn Db) {
