@@ -157,7 +157,7 @@ async fn a_password_and_a_certificate_are_asked_for_and_verified() {
     let attempt = async |url: String, password: &str| {
         let mut options = server::options(&url);
         options.password = Some(Secret::new(password));
-        options.patience = std::time::Duration::ZERO;
+        options.patience = std::time::Duration::from_secs(2);
         match Postgres::open(&options, server::env()).await {
             Ok(store) => store.read("SELECT 1", args![]).await.map_err(|e| e.to_string()).map(drop),
             Err(error) => Err(error.to_string()),
