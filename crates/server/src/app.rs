@@ -157,7 +157,7 @@ impl Follow {
         }
         self.transport.configure(resolved.pools);
         self.gateway.follow(resolved.plan);
-        let Settings { admission, usage } = settings(config);
+        let Settings { admission, usage, .. } = settings(config);
         self.control.admission().set(admission);
         self.control.set_usage(usage);
         set_tenants(&self.control, config, Some(before));
