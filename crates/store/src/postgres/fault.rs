@@ -33,8 +33,9 @@ pub(super) enum Class {
 }
 
 /// Sorts an error by its SQLSTATE; without one it did not come from the
-/// server. A fatal error ends the connection, whatever its code.
-pub(super) fn class(code: Option<&str>, fatal: bool) -> Class {
+/// server. A fatal error ends the connection, whatever its code. `routine` is
+/// where in the server it arose.
+pub(super) fn class(code: Option<&str>, fatal: bool, routine: Option<&str>) -> Class {
     match code {
         // Fatal is also a server that has too many connections, or starts: no
         // more than busy, but there is no connection to go on with.
@@ -43,8 +44,10 @@ pub(super) fn class(code: Option<&str>, fatal: bool) -> Class {
         Some("40003") => Class::Ambiguous,
         Some("40001" | "40P01" | "55P03") => Class::Conflict,
         Some(code) if code.starts_with("08") || code.starts_with("57P") => Class::Lost,
-        // A plan whose columns changed with the schema says 0A000.
-        Some("26000" | "0A000") => Class::Stale,
+        Some("26000") => Class::Stale,
+        // A plan whose columns changed with the schema: it shares its code
+        // with all that an engine does not have.
+        Some("0A000") if routine == Some("RevalidateCachedQuery") => Class::Stale,
         Some("25006") => Class::ReadOnly,
         Some("53100") => Class::Full,
         Some("57014" | "58030") => Class::Busy,
@@ -93,7 +96,8 @@ impl From<tokio_postgres::Error> for Fault {
     fn from(error: tokio_postgres::Error) -> Self {
         let told = error.as_db_error();
         let fatal = told.is_some_and(|told| matches!(told.severity(), "FATAL" | "PANIC"));
-        let class = class(told.map(|told| told.code().code()), fatal);
+        let code = told.map(|told| told.code().code());
+        let class = class(code, fatal, told.and_then(|told| told.routine()));
         // A value that cannot be sent or read is a defect of ours.
         let ours =
             told.is_none() && error.source().is_some_and(<dyn std::error::Error>::is::<Unfit>);
@@ -195,7 +199,7 @@ mod tests {
 
     #[test]
     fn codes_are_sorted_by_what_can_be_done() {
-        let of = |code| class(Some(code), false);
+        let of = |code| class(Some(code), false, None);
         assert_eq!(of("40001"), Class::Conflict);
         assert_eq!(of("40P01"), Class::Conflict);
         assert_eq!(of("40003"), Class::Ambiguous);
@@ -206,8 +210,11 @@ mod tests {
         assert_eq!(of("53200"), Class::Busy);
         assert_eq!(of("25006"), Class::ReadOnly);
         assert_eq!(of("XX001"), Class::Corrupt);
-        assert_eq!(class(None, false), Class::Lost);
-        assert_eq!(class(Some("53300"), true), Class::Lost, "there is no connection left");
+        assert_eq!(of("0A000"), Class::Refused);
+        let stale = class(Some("0A000"), false, Some("RevalidateCachedQuery"));
+        assert_eq!(stale, Class::Stale);
+        assert_eq!(class(None, false, None), Class::Lost);
+        assert_eq!(class(Some("53300"), true, None), Class::Lost, "there is no connection left");
     }
 
     #[test]

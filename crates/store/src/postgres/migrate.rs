@@ -92,7 +92,7 @@ fn passes(error: &tokio_postgres::Error) -> bool {
     ];
     let class = error
         .as_db_error()
-        .map_or(Class::Lost, |told| super::fault::class(Some(told.code().code()), false));
+        .map_or(Class::Lost, |told| super::fault::class(Some(told.code().code()), false, None));
     error.code().is_some_and(|code| twice.contains(code))
         || matches!(class, Class::Conflict | Class::Lost)
 }

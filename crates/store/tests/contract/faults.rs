@@ -277,6 +277,21 @@ async fn text_that_postgresql_cannot_hold_is_a_defect_and_harms_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_table_that_changes_under_a_prepared_query_costs_no_more_than_a_connection() {
+    let (store, beside) = world().await;
+    for _ in 0..10 {
+        store.read("SELECT * FROM heads", args![]).await.unwrap();
+    }
+    beside.batch_execute("ALTER TABLE heads ADD COLUMN epoch BIGINT").await.unwrap();
+    let mut rows = store.read("SELECT * FROM heads", args![]).await.unwrap();
+    let mut row = rows.remove(0);
+    assert_eq!((row.take::<String>().unwrap(), row.take::<i64>()), ("s".into(), Ok(0)));
+    assert_eq!(row.take::<Option<i64>>(), Ok(None));
+    store.write(append("a", 0)).await.unwrap();
+    assert_eq!(events(&beside).await, 1);
+}
+
+#[tokio::test]
 async fn who_is_not_there_or_lets_nobody_in_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let mut options = server::options(&server::url_at(folder.path()));
