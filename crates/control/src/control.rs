@@ -21,6 +21,10 @@ pub struct Settings {
     pub admission: AdmissionSettings,
     /// How usage is recorded.
     pub usage: UsageSettings,
+    /// How old an open exchange must be at the start to be settled as one that
+    /// a crash interrupted. Zero where the store is this node's alone; where
+    /// others use it, too, longer than any of theirs lasts.
+    pub settle_after: Duration,
 }
 
 /// Keys, limits, budgets and usage of one node. What an exchange asks is
@@ -60,7 +64,7 @@ impl Control {
         let mut registry = Registry::default();
         let loaded = crate::manage::load(&*db).await?;
         let principals = registry.replace(loaded, now)?;
-        let interrupted = usage::recover(&*db, &registry, now).await?;
+        let interrupted = usage::recover(&*db, &registry, now, settings.settle_after).await?;
         // Only now, for the recovery has charged the budgets.
         crate::manage::load_spends(&*db, &mut registry, now).await?;
 

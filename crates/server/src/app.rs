@@ -12,7 +12,7 @@ use freehold_gateway::options::Options;
 use freehold_gateway::transport::HttpTransport;
 use freehold_gateway::transport::guard::{Guard, Network};
 use freehold_gateway::{Gateway, Parts, Resolved, resolve};
-use freehold_store::{Sqlite, SqliteOptions};
+use freehold_store::{Store, StoreOptions};
 use freehold_types::{Env, TenantId};
 
 use crate::admin_key;
@@ -36,7 +36,7 @@ pub struct App {
     /// Keys, groups, budgets and the books.
     pub control: Arc<Control>,
     /// Where they are kept.
-    pub store: Arc<Sqlite>,
+    pub store: Arc<Store>,
     /// Asks providers.
     pub gateway: Arc<Gateway>,
     /// The memory that request bodies take.
@@ -76,13 +76,10 @@ pub(crate) async fn open(
 ) -> Result<Opened, Error> {
     let Place { data, workers, tls, url } = place;
     let Start { source, env, engine, .. } = start;
-    let folder = SqliteOptions::new(data);
-    let store = tokio::task::spawn_blocking(move || Sqlite::open(&folder)).await;
-    let store = Arc::new(store.map_err(|error| {
-        Error::System("the store's opening was cut off", std::io::Error::other(error))
-    })??);
-    let started =
-        Control::open(Arc::clone(&store) as _, Arc::clone(&env), settings(&config)).await?;
+    let options: StoreOptions = config.store.resolve(data, &config.secrets);
+    let store = Arc::new(Store::open(&options, Arc::clone(&env)).await?);
+    let settings = Settings { settle_after: settle_after(&store), ..settings(&config) };
+    let started = Control::open(Arc::clone(&store) as _, Arc::clone(&env), settings).await?;
     let control = Arc::new(started.control);
     for exchange in &started.interrupted {
         tracing::warn!(exchange = %exchange.id, "a crash interrupted it; settled as reserved");
@@ -160,7 +157,7 @@ impl Follow {
         }
         self.transport.configure(resolved.pools);
         self.gateway.follow(resolved.plan);
-        let Settings { admission, usage } = settings(config);
+        let Settings { admission, usage, .. } = settings(config);
         self.control.admission().set(admission);
         self.control.set_usage(usage);
         set_tenants(&self.control, config, Some(before));
@@ -169,6 +166,14 @@ impl Follow {
         }
         Ok(())
     }
+}
+
+/// Longer than any exchange lasts.
+const SETTLE_SHARED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// On a store of its own a node knows at its start that all exchanges are over.
+pub(crate) fn settle_after(store: &Store) -> Duration {
+    if store.is_shared() { SETTLE_SHARED_AFTER } else { Duration::ZERO }
 }
 
 fn settings(config: &Config) -> Settings {
@@ -193,6 +198,7 @@ fn settings(config: &Config) -> Settings {
             keep: config.usage.retention(),
             ..UsageSettings::default()
         },
+        settle_after: Duration::ZERO,
     }
 }
 

@@ -1,7 +1,6 @@
-//! The management API over a store that no server has open: for the command
-//! line.
+//! The management API over a store that no server on this data folder has
+//! open: for the command line.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
@@ -9,7 +8,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use freehold_control::{Control, Settings};
-use freehold_store::{Sqlite, SqliteOptions};
+use freehold_store::{Store, StoreOptions};
 use freehold_types::Env;
 use http::Request;
 use http_body_util::Full;
@@ -23,7 +22,7 @@ use crate::env::RealEnv;
 pub struct Offline {
     router: Router,
     control: Arc<Control>,
-    store: Arc<Sqlite>,
+    store: Arc<Store>,
     writer: JoinHandle<()>,
 }
 
@@ -39,11 +38,12 @@ pub enum Error {
 }
 
 impl Offline {
-    /// Opens the store in this data folder.
-    pub async fn open(data: &Path) -> Result<Self, Error> {
+    /// Opens this store.
+    pub async fn open(options: &StoreOptions) -> Result<Self, Error> {
         let env: Arc<dyn Env> = Arc::new(RealEnv::new());
-        let store = Arc::new(Sqlite::open(&SqliteOptions::new(data))?);
-        let settings = Settings::default();
+        let store = Arc::new(Store::open(options, Arc::clone(&env)).await?);
+        let settings =
+            Settings { settle_after: crate::app::settle_after(&store), ..Settings::default() };
         let started = Control::open(Arc::clone(&store) as _, Arc::clone(&env), settings).await?;
         let control = Arc::new(started.control);
         let router = admin::router(Admin::offline(Arc::clone(&control), env), Via::DataFolder);
@@ -62,6 +62,6 @@ impl Offline {
         self.control.close().await;
         // It has ended; a panic in it was told to whoever waited for a record.
         drop(self.writer.await);
-        self.store.close();
+        self.store.close().await;
     }
 }

@@ -156,10 +156,7 @@ impl Server {
             tracing::error!("the usage writer panicked");
         }
         drop(std::fs::remove_file(socket));
-        let store = Arc::clone(&app.store);
-        if tokio::task::spawn_blocking(move || store.close()).await.is_err() {
-            tracing::error!("the store did not close");
-        }
+        app.store.close().await;
         tracing::info!("stopped");
     }
 }

@@ -71,9 +71,29 @@ pub enum OpenError {
     Migration {
         /// Its number.
         number: i64,
-        /// What SQLite says.
+        /// What the database says.
         #[source]
-        source: rusqlite::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The address of a PostgreSQL database cannot be used.
+    #[error("store.url: {why}")]
+    Url {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The certificates to verify a PostgreSQL server with cannot be used.
+    #[error("store.url: {why}")]
+    Tls {
+        /// What is wrong with them.
+        why: String,
+    },
+    /// A PostgreSQL database does not answer, or lets nobody in.
+    #[error("cannot connect to the database {database}: {why}")]
+    Connect {
+        /// Where it should be.
+        database: String,
+        /// What the driver or the server says.
+        why: String,
     },
     /// SQLite does not open the file or set it up.
     #[error("cannot open the database {}", .path.display())]
@@ -91,8 +111,12 @@ impl OpenError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::InUse { .. } => ErrorKind::Conflict,
-            Self::Io { .. } | Self::Sqlite { .. } => ErrorKind::Unavailable,
-            Self::NotOurs { .. } | Self::Newer { .. } | Self::Changed { .. } => ErrorKind::Invalid,
+            Self::Io { .. } | Self::Sqlite { .. } | Self::Connect { .. } => ErrorKind::Unavailable,
+            Self::NotOurs { .. }
+            | Self::Newer { .. }
+            | Self::Changed { .. }
+            | Self::Url { .. }
+            | Self::Tls { .. } => ErrorKind::Invalid,
             Self::Corrupt { .. } | Self::Migration { .. } => ErrorKind::Internal,
         }
     }

@@ -23,8 +23,9 @@ pub struct Group {
 const INSERT: &str = "INSERT INTO groups (tenant, name, parent, limits, created_at)
     VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
 const UPDATE: &str = "UPDATE groups SET parent = $3, limits = $4 WHERE tenant = $1 AND name = $2";
-/// Touches the parent's row, so that it is there when the unit commits.
-const CHECK_PARENT: &str = "UPDATE groups SET name = name WHERE tenant = $1 AND name = $2";
+/// Takes a group's row, so that it is there when the unit commits, and nobody
+/// else puts something into it or takes it away meanwhile.
+const TOUCH: &str = "UPDATE groups SET name = name WHERE tenant = $1 AND name = $2";
 const DELETE: &str = "DELETE FROM groups WHERE tenant = $1 AND name = $2
     AND NOT EXISTS (SELECT 1 FROM groups AS child WHERE child.tenant = $1 AND child.parent = $2)
     AND NOT EXISTS (SELECT 1 FROM keys WHERE keys.tenant = $1 AND keys.group_name = $2
@@ -67,14 +68,22 @@ pub fn update(group: &Group) -> Unit {
 
 fn check_parent(unit: &mut Unit, group: &Group) {
     if let Some(parent) = &group.parent {
-        unit.expect(1, CHECK_PARENT, args![group.tenant.shared(), parent.shared()]);
+        touch(unit, &group.tenant, parent);
     }
+}
+
+/// Has the unit fail its guard unless the group is there, and stay there until
+/// it commits.
+pub(crate) fn touch(unit: &mut Unit, tenant: &TenantId, name: &GroupId) {
+    unit.expect(1, TOUCH, args![tenant.shared(), name.shared()]);
 }
 
 /// Removes a group; fails its guard if it is not there, or has groups or live
 /// keys in it.
 pub fn delete(tenant: &TenantId, name: &GroupId) -> Unit {
     let mut unit = Unit::new("groups.delete");
+    // Taken first: what the next statement looks at is of after that.
+    touch(&mut unit, tenant, name);
     unit.expect(1, DELETE, args![tenant.shared(), name.shared()]);
     unit
 }

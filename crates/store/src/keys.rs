@@ -7,6 +7,8 @@ use freehold_types::{
 };
 use jiff::Timestamp;
 
+use crate::groups;
+
 /// A virtual key as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
@@ -39,6 +41,7 @@ pub struct Key {
 const INSERT: &str = "INSERT INTO keys (tenant, id, group_name, name, hash, prefix, admin, routes,
     limits, created_at, expires_at, revoked_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING";
+const MADE: &str = "SELECT id FROM keys WHERE tenant = $1 AND id = $2 AND hash = $3";
 const UPDATE: &str = "UPDATE keys SET group_name = $3, name = $4, admin = $5, routes = $6,
     limits = $7, expires_at = $8 WHERE tenant = $1 AND id = $2";
 const REVOKE: &str = "UPDATE keys SET revoked_at = $3
@@ -54,9 +57,10 @@ const ALL: &str = "SELECT tenant, id, group_name, name, hash, prefix, admin, rou
     created_at, expires_at, revoked_at FROM keys WHERE (tenant, id) > ($1, $2)
     ORDER BY tenant, id LIMIT $3";
 
-/// Adds a key; fails its guard if the id is taken.
+/// Adds a key; fails its guard if the id is taken or its group is not there.
 pub fn insert(key: &Key) -> Unit {
     let mut unit = Unit::new("keys.insert");
+    check_group(&mut unit, key);
     let args = args![
         key.tenant.shared(),
         key.id.to_string(),
@@ -72,13 +76,22 @@ pub fn insert(key: &Key) -> Unit {
         key.revoked_at,
     ];
     unit.expect(1, INSERT, args);
+    // The id is the maker's alone, and so is the hash.
+    unit.proven_by(MADE, args![key.tenant.shared(), key.id.to_string(), &key.hash[..]]);
     unit
 }
 
+fn check_group(unit: &mut Unit, key: &Key) {
+    if let Some(group) = &key.group {
+        groups::touch(unit, &key.tenant, group);
+    }
+}
+
 /// Changes what may change of a key: its group, name, rights, limits and end;
-/// fails its guard if there is none.
+/// fails its guard if there is none or its group is not there.
 pub fn update(key: &Key) -> Unit {
     let mut unit = Unit::new("keys.update");
+    check_group(&mut unit, key);
     let args = args![
         key.tenant.shared(),
         key.id.to_string(),

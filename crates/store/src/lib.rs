@@ -3,11 +3,18 @@
 //! Each aggregate is a file: its rows as types, functions that give a
 //! [`Unit`](freehold_types::Unit) for each write, and reads over the door
 //! [`Db`](freehold_types::Db). Nothing here decides anything, asks the time or
-//! makes an id; values come in complete. The doors' embedded side is
-//! [`Sqlite`].
+//! makes an id; values come in complete. Behind the door is [`Sqlite`] or
+//! [`Postgres`].
 //!
-//! To add an aggregate: a migration with its tables (every unique key begins
-//! with the tenant), a file with its SQL as constants, its contract test.
+//! A query is written once, in what both understand: `$1` placeholders, each
+//! with the type of its argument; `ON CONFLICT`; sums cast back to BIGINT. A
+//! unit holds no DDL, and is safe under READ COMMITTED by one guarded row: a
+//! condition on other rows goes into a statement of its own, after the one
+//! that takes the row's lock, or it looks at the past.
+//!
+//! To add an aggregate: a migration with its tables for each database (every
+//! unique key begins with the tenant), a file with its SQL as constants, its
+//! contract test.
 
 pub mod budgets;
 pub mod exchanges;
@@ -17,8 +24,13 @@ pub mod lost;
 pub mod usage;
 
 mod error;
+mod folder;
 mod migrate;
+mod postgres;
 mod sqlite;
+mod store;
 
 pub use error::OpenError;
+pub use postgres::{Finding, Postgres, PostgresOptions, PostgresStats, Report};
 pub use sqlite::{Sqlite, SqliteOptions, SqliteStats};
+pub use store::{Store, StoreOptions, StoreStats};

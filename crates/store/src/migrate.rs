@@ -1,5 +1,11 @@
 //! Numbered migrations, each applied once, in order, in a transaction of its
-//! own. To change the schema, add a file; one that was released never changes.
+//! own. To change the schema, add a file for each database; one that was
+//! released never changes.
+//!
+//! During a rolling upgrade nodes of two versions share a PostgreSQL database.
+//! So a migration expands first (a table, a column with a default) and a later
+//! release contracts; `oldest` says which binaries can still use what it
+//! leaves behind.
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use sha2::{Digest, Sha256};
@@ -9,9 +15,21 @@ use crate::OpenError;
 /// One step from an older schema to a newer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Migration {
-    number: i64,
-    name: &'static str,
-    sql: &'static str,
+    pub(crate) number: i64,
+    pub(crate) name: &'static str,
+    /// The last migration of the oldest binary that works with the schema
+    /// after this one. At first it is its own number: what it made is new.
+    pub(crate) oldest: i64,
+    sqlite: &'static str,
+    /// The same for PostgreSQL. The columns are compared by a test.
+    pub(crate) postgres: &'static str,
+}
+
+impl Migration {
+    /// Tells the wording for PostgreSQL from any other.
+    pub(crate) fn postgres_hash(&self) -> [u8; 32] {
+        Sha256::digest(self.postgres).into()
+    }
 }
 
 /// All of them, numbered from 1 without gaps.
@@ -19,26 +37,32 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration {
         number: 1,
         name: "gateway",
-        sql: include_str!("../migrations/sqlite/0001_gateway.sql"),
+        oldest: 1,
+        sqlite: include_str!("../migrations/sqlite/0001_gateway.sql"),
+        postgres: include_str!("../migrations/postgres/0001_gateway.sql"),
     },
     Migration {
         number: 2,
         name: "lost_attempts",
-        sql: include_str!("../migrations/sqlite/0002_lost_attempts.sql"),
+        oldest: 1,
+        sqlite: include_str!("../migrations/sqlite/0002_lost_attempts.sql"),
+        postgres: include_str!("../migrations/postgres/0002_lost_attempts.sql"),
     },
 ];
 
 /// Brings the database up to the last of `migrations`, or refuses one that was
 /// not made by them.
 pub(crate) fn run(database: &mut Connection, migrations: &[Migration]) -> Result<(), OpenError> {
-    let failed = |number| move |source| OpenError::Migration { number, source };
+    let failed = |number| {
+        move |source: rusqlite::Error| OpenError::Migration { number, source: source.into() }
+    };
     let known = migrations.last().map_or(0, |migration| migration.number);
     let found = newest(database).map_err(failed(0))?;
     if found > known {
         return Err(OpenError::Newer { found, known });
     }
     for migration in migrations {
-        let hash: [u8; 32] = Sha256::digest(migration.sql).into();
+        let hash: [u8; 32] = Sha256::digest(migration.sqlite).into();
         if migration.number > found {
             apply(database, migration, &hash).map_err(failed(migration.number))?;
         } else if !is_same(database, migration, &hash).map_err(failed(migration.number))? {
@@ -68,7 +92,7 @@ fn is_same(database: &Connection, migration: &Migration, hash: &[u8]) -> rusqlit
 
 fn apply(database: &mut Connection, migration: &Migration, hash: &[u8]) -> rusqlite::Result<()> {
     let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction.execute_batch(migration.sql)?;
+    transaction.execute_batch(migration.sqlite)?;
     transaction.execute(RECORD, params![migration.number, migration.name, hash])?;
     transaction.commit()
 }
@@ -77,9 +101,12 @@ fn apply(database: &mut Connection, migration: &Migration, hash: &[u8]) -> rusql
 mod tests {
     use super::*;
 
-    const ONE: Migration = Migration { number: 1, name: "one", sql: "CREATE TABLE a (x BIGINT)" };
-    const TWO: Migration =
-        Migration { number: 2, name: "two", sql: "ALTER TABLE a ADD COLUMN y BIGINT" };
+    const ONE: Migration = migration(1, "one", "CREATE TABLE a (x BIGINT)");
+    const TWO: Migration = migration(2, "two", "ALTER TABLE a ADD COLUMN y BIGINT");
+
+    const fn migration(number: i64, name: &'static str, sqlite: &'static str) -> Migration {
+        Migration { number, name, oldest: number, sqlite, postgres: "" }
+    }
 
     fn database() -> Connection {
         Connection::open_in_memory().unwrap()
@@ -109,7 +136,7 @@ mod tests {
     fn a_rewritten_migration_is_noticed() {
         let mut db = database();
         run(&mut db, &[ONE]).unwrap();
-        let rewritten = Migration { sql: "CREATE TABLE a (x TEXT)", ..ONE };
+        let rewritten = Migration { sqlite: "CREATE TABLE a (x TEXT)", ..ONE };
         let error = run(&mut db, &[rewritten]).unwrap_err();
         assert!(matches!(error, OpenError::Changed { number: 1, .. }));
     }
@@ -117,7 +144,7 @@ mod tests {
     #[test]
     fn a_migration_that_fails_leaves_nothing_behind() {
         let mut db = database();
-        let broken = Migration { sql: "CREATE TABLE b (x BIGINT); SELECT nonsense", ..TWO };
+        let broken = Migration { sqlite: "CREATE TABLE b (x BIGINT); SELECT nonsense", ..TWO };
         let error = run(&mut db, &[ONE, broken]).unwrap_err();
         assert!(matches!(error, OpenError::Migration { number: 2, .. }));
         assert!(db.prepare("SELECT x FROM b").is_err());

@@ -53,6 +53,20 @@ async fn units_that_wait_share_a_commit() {
 }
 
 #[tokio::test]
+async fn units_take_effect_in_the_order_of_the_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.write(create()).await.unwrap();
+    let mut writes: Vec<_> = (0..500).map(|n| store.write(insert(n * 7 % 500))).collect();
+    while let Some(write) = writes.pop() {
+        write.await.unwrap();
+    }
+    let rows = store.read("SELECT n FROM scratch ORDER BY rowid", args![]).await.unwrap();
+    let found: Vec<i64> = rows.into_iter().map(|mut row| row.take().unwrap()).collect();
+    assert_eq!(found, (0..500).map(|n| n * 7 % 500).collect::<Vec<i64>>());
+}
+
+#[tokio::test]
 async fn a_full_queue_refuses_and_what_it_holds_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let mut options = SqliteOptions::new(folder.path());

@@ -13,9 +13,11 @@ use crate::{BoxFuture, ErrorKind, Money};
 pub trait Db: Send + Sync + 'static {
     /// Queues a unit at once and resolves when it is durable or has failed.
     ///
-    /// Units take effect in the order in which they were queued. Dropping the
-    /// future does not take the unit back. A full queue is
-    /// [`DbError::Unavailable`].
+    /// A unit takes effect after every unit that was answered before it was
+    /// queued. Units under way together may do so in any order (SQLite keeps
+    /// that of the calls, PostgreSQL does not): who needs one waits for the
+    /// first, or guards the second. Dropping the future does not take the unit
+    /// back. A full queue is [`DbError::Unavailable`].
     fn write(&self, unit: Unit) -> BoxFuture<'_, Result<UnitReceipt, DbError>>;
 
     /// Runs one query over what was committed when it began, and gives all
@@ -121,12 +123,22 @@ pub struct Statement {
 pub struct Unit {
     label: &'static str,
     statements: Vec<Statement>,
+    proof: Option<Proof>,
+}
+
+/// How to see that a unit took effect.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proof {
+    /// A query that finds a row if that unit took effect, and none if not.
+    pub sql: &'static str,
+    /// Its arguments.
+    pub args: Vec<Value>,
 }
 
 impl Unit {
     /// An empty unit; the label names it in errors, metrics and traces.
     pub fn new(label: &'static str) -> Self {
-        Self { label, statements: Vec::new() }
+        Self { label, statements: Vec::new(), proof: None }
     }
 
     /// Adds a statement that may change any number of rows.
@@ -145,15 +157,36 @@ impl Unit {
         self
     }
 
+    /// Promises that this unit cannot take effect twice (a guard or a unique
+    /// key of its own stands in the way), and gives a query that finds a row
+    /// if it did take effect. A store that loses a commit's answer may then
+    /// send the unit again and look, in place of [`DbError::InDoubt`].
+    ///
+    /// The row must name this very unit, by an id that nobody else uses: that
+    /// the state is as the unit would have left it proves nothing. And what
+    /// stands in the way must be a row that the unit itself writes, so that a
+    /// second sending waits there until the first is over.
+    pub fn proven_by(&mut self, sql: &'static str, args: Vec<Value>) -> &mut Self {
+        self.proof = Some(Proof { sql, args });
+        self
+    }
+
     /// Adds all of another unit's statements after these; its label is lost.
+    /// What proves either proves both, for they take effect together.
     pub fn append(&mut self, other: Self) -> &mut Self {
         self.statements.extend(other.statements);
+        self.proof = self.proof.take().or(other.proof);
         self
     }
 
     /// What it is called.
     pub fn label(&self) -> &'static str {
         self.label
+    }
+
+    /// How to see that it took effect, if it cannot take effect twice.
+    pub fn proof(&self) -> Option<&Proof> {
+        self.proof.as_ref()
     }
 
     /// Its statements, in order.
@@ -168,7 +201,8 @@ impl Unit {
 
     /// Roughly what it takes in a queue, in bytes.
     pub fn weight(&self) -> usize {
-        let arguments = self.statements.iter().flat_map(|statement| &statement.args);
+        let statements = self.statements.iter().flat_map(|statement| &statement.args);
+        let arguments = statements.chain(self.proof.iter().flat_map(|proof| &proof.args));
         size_of::<Self>()
             + self.statements.len() * size_of::<Statement>()
             + arguments.map(Value::weight).sum::<usize>()
@@ -202,7 +236,9 @@ pub enum DbError {
     /// Nothing was done; it may work later.
     #[error("the store cannot take this now: {0}")]
     Unavailable(String),
-    /// The commit may or may not be durable; read before writing it again.
+    /// The commit may or may not be durable, and may still become so: a read
+    /// that does not find it proves nothing. What its guards or keys keep from
+    /// taking effect twice can be sent again, and waits for the first.
     #[error("the store cannot say whether this was committed: {0}")]
     InDoubt(String),
     /// What is stored cannot be right; an operator must look.

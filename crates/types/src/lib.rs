@@ -19,7 +19,9 @@ mod tenant;
 mod transport;
 
 pub use code::Code;
-pub use db::{Db, DbError, FromValue, Guard, MAX_ROWS, Row, Statement, Unit, UnitReceipt, Value};
+pub use db::{
+    Db, DbError, FromValue, Guard, MAX_ROWS, Proof, Row, Statement, Unit, UnitReceipt, Value,
+};
 pub use env::{BoxFuture, Env};
 pub use error::ErrorKind;
 pub use ids::{BudgetId, ExchangeId, IdError, KeyId};

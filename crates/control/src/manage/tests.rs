@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use freehold_store::budgets::Period;
-use freehold_types::{Code, ErrorKind, GroupId, KeyId, Money, PageRequest, Secret, TenantId};
+use freehold_types::{
+    Code, ErrorKind, GroupId, KeyId, Money, PageRequest, Secret, TenantId, Unit, args,
+};
 
 use super::*;
 use crate::testing::{Fault, Node, new_key};
@@ -263,8 +265,10 @@ async fn what_cannot_be_taken_up_leaves_all_as_it_is() {
     let good = node.control.create_key(new_key("good")).await.unwrap();
     let other = node.control.create_key(new_key("other")).await.unwrap();
     // As somebody with the file could leave it: in a group that is not there.
-    let misplaced = Key { group: Some(GroupId::new("ghost").unwrap()), ..other.key };
-    node.db.write(store::keys::update(&crate::identity::key_to_row(&misplaced))).await.unwrap();
+    let mut misplaced = Unit::new("misplace");
+    let sql = "UPDATE keys SET group_name = 'ghost' WHERE id = $1";
+    misplaced.expect(1, sql, args![other.key.id.to_string()]);
+    node.db.write(misplaced).await.unwrap();
     let error = node.control.reload().await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::Internal, Code::StoreDamaged));
     node.control.put_group(group("top", None)).await.unwrap();

@@ -1,6 +1,7 @@
 //! After a crash: the ends of exchanges that nobody saw.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use freehold_store::exchanges::{self, Opened};
 use freehold_types::{Db, DbError};
@@ -13,19 +14,29 @@ use crate::usage::{Ending, How};
 /// Exchanges that are settled in one unit.
 const PAGE: u32 = 500;
 
-/// Settles every exchange that began and did not end at what it had reserved,
-/// charges it to its budgets, in the periods in which it began, and gives the
-/// list. Nothing may be writing usage yet.
+/// Settles every exchange that began longer than `after` ago and did not end at
+/// what it had reserved, charges it to its budgets, in the periods in which it
+/// began, and gives the list. Nothing may be writing usage of these.
 pub(crate) async fn recover(
     db: &dyn Db,
     registry: &Registry,
     now: Timestamp,
+    after: Duration,
 ) -> Result<Vec<Opened>, DbError> {
     let mut all = Vec::new();
+    let mut last: Option<Opened> = None;
     loop {
-        let page = exchanges::still_open(db, all.last(), PAGE).await?;
-        if page.is_empty() {
+        let mut page = exchanges::still_open(db, last.as_ref(), PAGE).await?;
+        last = page.last().cloned();
+        if last.is_none() {
             return Ok(all);
+        }
+        page.retain(|opened| {
+            let age = now.duration_since(opened.opened_at);
+            after.is_zero() || Duration::try_from(age).is_ok_and(|age| age >= after)
+        });
+        if page.is_empty() {
+            continue;
         }
         let endings: Vec<_> = page
             .iter()

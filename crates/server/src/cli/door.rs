@@ -72,7 +72,7 @@ impl Door {
         if UnixStream::connect(&socket).await.is_ok() {
             return Ok(Self::Socket(socket));
         }
-        let offline = Offline::open(&folder).await.with_context(|| {
+        let offline = Offline::open(&data.store(&folder)?).await.with_context(|| {
             format!("no server listens at {}, and its store cannot be opened", socket.display())
         })?;
         Ok(Self::Store(Box::new(offline)))

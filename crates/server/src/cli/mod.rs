@@ -8,6 +8,7 @@ mod budgets;
 mod chat;
 mod check;
 mod client;
+mod db;
 mod door;
 mod groups;
 mod keys;
@@ -16,12 +17,13 @@ mod serve;
 mod usage;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
 use freehold_server::config::{LogFormat, LogLevel, Overrides, Source, TlsOptions};
 use freehold_server::data_folder;
+use freehold_store::StoreOptions;
 
 /// Your own models and agents, on any model, on any cloud: one binary.
 #[derive(Debug, Parser)]
@@ -56,6 +58,8 @@ enum Command {
     Budgets(budgets::Budgets),
     /// Show what was used and what it cost.
     Usage(usage::Usage),
+    /// Look at the database that the configuration names.
+    Db(db::Db),
     /// Fetch, list and remove the weights of local models.
     Models(models::Models),
     /// Talk to a model through a running server.
@@ -74,6 +78,7 @@ impl Cli {
             Command::Groups(groups) => groups.run(),
             Command::Budgets(budgets) => budgets.run(),
             Command::Usage(usage) => usage.run(),
+            Command::Db(db) => db.run(),
             Command::Models(models) => models.run(),
             Command::Chat(chat) => chat.run(),
             Command::Bench(bench) => bench.run(),
@@ -107,6 +112,13 @@ impl DataArgs {
         }
         let source = self.config.source(Overrides::default());
         Ok(source.load()?.server.data.unwrap_or_else(data_folder::usual))
+    }
+
+    /// The store that a server with these arguments would use, over this data
+    /// folder. Where the folder is named and no configuration, it is in it.
+    fn store(&self, folder: &Path) -> anyhow::Result<StoreOptions> {
+        let config = self.config.source(Overrides::default()).load()?;
+        Ok(config.store.resolve(folder, &config.secrets))
     }
 }
 

@@ -12,6 +12,7 @@ mod prices;
 mod secrets;
 mod server;
 mod source;
+mod store;
 mod telemetry;
 mod usage;
 pub mod watch;
@@ -31,6 +32,7 @@ pub use live::Live;
 pub use prices::PriceSheetOptions;
 pub use server::{ServerOptions, TlsOptions};
 pub use source::{Overrides, Source};
+pub use store::StoreOptions;
 pub use telemetry::{LogFormat, LogLevel, LogOptions, OtlpOptions, TelemetryOptions};
 pub use usage::{BudgetOptions, Durability, Otherwise, UsageOptions};
 
@@ -39,6 +41,8 @@ pub use usage::{BudgetOptions, Durability, Otherwise, UsageOptions};
 pub struct Config {
     /// `[server]`.
     pub server: ServerOptions,
+    /// `[store]`.
+    pub store: StoreOptions,
     /// `[limits]`.
     pub limits: LimitOptions,
     /// `[usage]`.
@@ -64,6 +68,7 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 struct Written {
     server: ServerOptions,
+    store: StoreOptions,
     limits: LimitOptions,
     usage: UsageOptions,
     budgets: BudgetOptions,
@@ -85,6 +90,7 @@ fn parse(
         toml::from_str(text).map_err(|error| vec![locate::parse_fault(text, &error)])?;
     let mut config = Config {
         server: written.server,
+        store: written.store,
         limits: written.limits,
         usage: written.usage,
         budgets: written.budgets,
@@ -116,6 +122,7 @@ impl Config {
     fn validate(&self, kinds: &[Kind<'_>]) -> Problems {
         let mut problems = self.gateway.validate(kinds);
         self.server.validate(&mut problems.at(&["server"]));
+        self.store.validate(&mut problems.at(&["store"]));
         self.limits.validate(&mut problems.at(&["limits"]));
         self.usage.validate(&mut problems.at(&["usage"]));
         self.telemetry.validate(&mut problems.at(&["telemetry"]));
@@ -139,7 +146,7 @@ impl Config {
             provider.key.as_mut().into_iter().chain(password)
         });
         let otlp = self.telemetry.otlp.iter_mut().flat_map(|otlp| otlp.headers.values_mut());
-        for secret in providers.chain(otlp) {
+        for secret in providers.chain(otlp).chain(&mut self.store.password) {
             if let SecretRef::File(path) = secret {
                 *path = folder.join(&*path);
             }
@@ -163,6 +170,7 @@ impl Config {
         providers
             .map(|(at, name)| (at, format!("provider `{name}`")))
             .chain(otlp.map(|at| (at, "telemetry.otlp".to_owned())))
+            .chain(self.store.password.iter().map(|at| (at, "store".to_owned())))
     }
 
     /// What is different here and only takes effect after a restart.
@@ -179,6 +187,9 @@ impl Config {
         }
         if self.server.tls.is_some() != before.server.tls.is_some() {
             changed.push("server.tls");
+        }
+        if self.store != before.store {
+            changed.push("store");
         }
         if self.gateway.gateway.fetch != before.gateway.gateway.fetch {
             changed.push("gateway.fetch");

@@ -124,6 +124,27 @@ fn paths_start_at_the_files_folder() {
 }
 
 #[test]
+fn a_store_is_a_file_unless_it_has_an_address() {
+    use freehold_store::StoreOptions;
+
+    let text = "[store]\nurl = 'postgres://u@db/f'\npassword = { env = 'DB' }\nconnections = 3";
+    let config = read(text).unwrap();
+    assert!(config.warnings.iter().any(|warning| warning.contains("store has no credential")));
+    match config.store.resolve(Path::new("/data"), &config.secrets) {
+        StoreOptions::Postgres(options, folder) => {
+            assert_eq!((options.writers, options.readers, folder), (3, 4, "/data".into()));
+        }
+        StoreOptions::Sqlite(_) => panic!("it is a file"),
+    }
+    let usual = read("").unwrap();
+    let resolved = usual.store.resolve(Path::new("/data"), &usual.secrets);
+    assert!(matches!(resolved, StoreOptions::Sqlite(_)));
+    assert!(read("[store]\nurl = 'postgres://u@db/f?sslmode=prefer'").is_err());
+    assert!(read("[store]\npassword = { env = 'DB' }").is_err());
+    assert!(read("[store]\nconnections = 0").is_err());
+}
+
+#[test]
 fn what_needs_a_restart_is_named() {
     let before = read("").unwrap();
     let after =

@@ -10,4 +10,7 @@ mod chat;
 mod config;
 mod keys;
 mod lifecycle;
+mod postgres;
+#[path = "../../../store/tests/server/launch.rs"]
+mod postgres_server;
 mod running;

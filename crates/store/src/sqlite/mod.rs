@@ -6,7 +6,6 @@
 //! out by a lock on the data folder.
 
 mod checkpoint;
-mod folder;
 mod queue;
 mod reader;
 mod value;
@@ -22,9 +21,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::oneshot;
 
 use crate::OpenError;
+use crate::folder::Folder;
 use crate::migrate::{self, MIGRATIONS};
 use checkpoint::Doorbell;
-use folder::Folder;
 use queue::{Queue, Refused};
 
 /// `FRHD`, so that tools and we ourselves know the file.

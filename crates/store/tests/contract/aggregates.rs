@@ -13,6 +13,16 @@ fn tenant(name: &str) -> TenantId {
     TenantId::new(name).unwrap()
 }
 
+fn group(tenant: &TenantId, name: &str, parent: Option<&str>) -> Group {
+    Group {
+        tenant: tenant.clone(),
+        name: GroupId::new(name).unwrap(),
+        parent: parent.map(|parent| GroupId::new(parent).unwrap()),
+        limits: "{}".into(),
+        created_at: at(0),
+    }
+}
+
 async fn guard_holds_back(db: &dyn Db, unit: Unit) -> bool {
     matches!(db.write(unit).await, Err(DbError::GuardFailed { .. }))
 }
@@ -23,6 +33,8 @@ pub(crate) async fn keys_are_inserted_found_listed_and_revoked(db: &dyn Db) {
     first.group = Some(GroupId::new("team").unwrap());
     first.admin = true;
     let second = key(&main, 2);
+    assert!(guard_holds_back(db, keys::insert(&first)).await, "no such group");
+    db.write(groups::insert(&group(&main, "team", None))).await.unwrap();
     for key in [&first, &second] {
         db.write(keys::insert(key)).await.unwrap();
     }
@@ -62,13 +74,7 @@ pub(crate) async fn a_tenant_does_not_see_anothers(db: &dyn Db) {
 pub(crate) async fn groups_nest_and_hold_what_is_in_them(db: &dyn Db) {
     let main = TenantId::main();
     let name = |name: &str| GroupId::new(name).unwrap();
-    let group = |own, parent: Option<&str>| Group {
-        tenant: main.clone(),
-        name: name(own),
-        parent: parent.map(name),
-        limits: "{}".into(),
-        created_at: at(0),
-    };
+    let group = |own, parent| group(&main, own, parent);
     assert!(guard_holds_back(db, groups::insert(&group("b", Some("a")))).await, "no such parent");
     db.write(groups::insert(&group("a", None))).await.unwrap();
     db.write(groups::insert(&group("b", Some("a")))).await.unwrap();
@@ -87,6 +93,45 @@ pub(crate) async fn groups_nest_and_hold_what_is_in_them(db: &dyn Db) {
     assert!(guard_holds_back(db, groups::delete(&main, &name("c"))).await, "a key is in it");
     db.write(keys::revoke(&main, member.id, at(1))).await.unwrap();
     db.write(groups::delete(&main, &name("c"))).await.unwrap();
+}
+
+pub(crate) async fn a_group_is_not_taken_away_from_a_key_that_comes_into_it(db: &dyn Db) {
+    let main = TenantId::main();
+    let name = GroupId::new("team").unwrap();
+    for n in 0..50 {
+        db.write(groups::insert(&group(&main, "team", None))).await.unwrap();
+        let mut member = key(&main, n);
+        member.group = Some(name.clone());
+        // Both at once, in either order.
+        let (insert, delete) = if n % 2 == 0 {
+            let insert = db.write(keys::insert(&member));
+            (insert, db.write(groups::delete(&main, &name)))
+        } else {
+            let delete = db.write(groups::delete(&main, &name));
+            (db.write(keys::insert(&member)), delete)
+        };
+        let (inserted, deleted) = (insert.await, delete.await);
+        assert!(inserted.is_ok() != deleted.is_ok(), "{n}: {inserted:?} {deleted:?}");
+        if inserted.is_ok() {
+            db.write(keys::revoke(&main, member.id, at(1))).await.unwrap();
+            db.write(groups::delete(&main, &name)).await.unwrap();
+        }
+    }
+}
+
+pub(crate) async fn what_many_spend_at_once_adds_up(db: &dyn Db) {
+    let spend = |_| {
+        let mut unit = Unit::new("spend");
+        let (tenant, budget) = (TenantId::main(), id("bud_", 1));
+        let (period_start, spent) = (at(0), money("0.300000007"));
+        budgets::spend(&mut unit, &Spend { tenant, budget, period_start, spent });
+        db.write(unit)
+    };
+    let writes: Vec<_> = (0..100).map(spend).collect();
+    for write in writes {
+        write.await.unwrap();
+    }
+    assert_eq!(budgets::spends(db, None, 10).await.unwrap()[0].spent, money("30.0000007"));
 }
 
 pub(crate) async fn a_budgets_spending_adds_up_exactly(db: &dyn Db) {

@@ -7,7 +7,7 @@ use crate::OpenError;
 
 /// A data folder that this process owns until the value is dropped, or the
 /// process dies, however it dies.
-pub(super) struct Folder {
+pub(crate) struct Folder {
     path: PathBuf,
     /// The lock lives as long as this descriptor.
     _lock: File,
@@ -15,7 +15,7 @@ pub(super) struct Folder {
 
 impl Folder {
     /// Makes the folder if it is not there, and locks it.
-    pub(super) fn own(path: &Path) -> Result<Self, OpenError> {
+    pub(crate) fn own(path: &Path) -> Result<Self, OpenError> {
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| OpenError::Io { path, source }
@@ -32,7 +32,7 @@ impl Folder {
 
     /// The database's file, which is there once this returns: SQLite gives its
     /// side files the mode of this one.
-    pub(super) fn database(&self) -> Result<PathBuf, OpenError> {
+    pub(crate) fn database(&self) -> Result<PathBuf, OpenError> {
         let path = self.path.join("freehold.db");
         match private_file(&path) {
             Ok(_) => Ok(path),
