@@ -24,6 +24,7 @@ pub struct Node {
 
 const JOIN: &str = "INSERT INTO nodes (id, name, address, started_at, beat)
     VALUES ($1, $2, $3, $4, $5)";
+const JOINED: &str = "SELECT id FROM nodes WHERE id = $1";
 const BEAT: &str = "UPDATE nodes SET beat = beat + 1 WHERE id = $1";
 const LIST: &str = "SELECT id, name, address, started_at, beat FROM nodes
     WHERE id > $1 ORDER BY id LIMIT $2";
@@ -41,6 +42,8 @@ pub fn join(node: &Node) -> Unit {
         node.beat,
     ];
     unit.expect(1, JOIN, args);
+    // The id is this life's alone.
+    unit.proven_by(JOINED, args![node.id.to_string()]);
     unit
 }
 

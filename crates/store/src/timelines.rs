@@ -11,9 +11,10 @@ const NOTE_OLD: &str = "INSERT INTO timelines (tenant, session, timeline, base)
     ON CONFLICT (tenant, session, timeline) DO NOTHING";
 const NOTE_NEW: &str = "INSERT INTO timelines (tenant, session, timeline, base)
     SELECT tenant, id, timeline, head FROM sessions WHERE tenant = $1 AND id = $2";
-const BEGIN: &str =
-    "UPDATE sessions SET timeline = $3, epoch = epoch + 1, node = NULL, claim = NULL
+/// Takes the row's lock first, for the next ones look at other rows.
+const HOLD: &str = "UPDATE sessions SET epoch = epoch + 1, node = NULL, claim = NULL
     WHERE tenant = $1 AND id = $2 AND timeline < $3 AND deleted_at IS NULL";
+const BEGIN: &str = "UPDATE sessions SET timeline = $3 WHERE tenant = $1 AND id = $2";
 const COMMON: &str = "SELECT s.timeline, s.head,
     (SELECT MIN(t.base) FROM timelines AS t
      WHERE t.tenant = $1 AND t.session = $2 AND t.timeline > $3),
@@ -28,6 +29,7 @@ const COMMON: &str = "SELECT s.timeline, s.head,
 pub fn begin(tenant: &TenantId, session: SessionId, timeline: u64) -> Unit {
     let mut unit = Unit::new("timelines.begin");
     let (tenant, id): (_, Arc<str>) = (tenant.shared(), session.to_string().into());
+    unit.expect(1, HOLD, args![Arc::clone(&tenant), Arc::clone(&id), timeline]);
     unit.run(NOTE_OLD, args![Arc::clone(&tenant), Arc::clone(&id)]);
     unit.expect(1, BEGIN, args![Arc::clone(&tenant), Arc::clone(&id), timeline]);
     unit.expect(1, NOTE_NEW, args![tenant, id]);
