@@ -8,6 +8,7 @@ mod aggregates;
 mod cut;
 mod deletion;
 mod door;
+mod doubt;
 mod faults;
 mod journal;
 mod leases;
@@ -115,7 +116,6 @@ contract! {
     journal::a_writer_of_a_past_epoch_is_refused;
     journal::a_failed_guard_undoes_the_events_and_all_projections;
     journal::an_append_in_doubt_is_found_by_its_id;
-    journal::a_doubt_is_settled_whatever_became_of_the_first_sending;
     journal::what_is_too_large_is_refused_and_adds_nothing;
     journal::the_newest_snapshot_is_kept;
     journal::many_who_write_leave_no_gap_and_lose_nothing;
