@@ -74,6 +74,11 @@ pub async fn begin_sessions<D: Db>(
 }
 
 impl Stepper {
+    /// The first of its sessions.
+    pub fn first(&self) -> SessionId {
+        self.sessions[0].0
+    }
+
     /// One step of the session whose turn it is.
     pub async fn step(&mut self) -> Result<(), Failure> {
         let nth = self.turn % self.sessions.len();
@@ -169,12 +174,16 @@ impl Log {
                 let taken = std::mem::take(&mut *waiting);
                 drop(waiting);
                 buffer.clear();
-                taken.iter().for_each(|(body, _)| buffer.extend_from_slice(body));
+                for (body, _) in &taken {
+                    buffer.extend_from_slice(body);
+                }
                 if file.write_all(&buffer).and_then(|()| file.sync_data()).is_err() {
                     // Who waits hears of it by the end of the channel.
                     return;
                 }
-                taken.into_iter().for_each(|(_, answer)| drop(answer.send(())));
+                for (_, answer) in taken {
+                    answer.send(()).unwrap_or_default();
+                }
             }
         });
         Ok(Self(queue))
@@ -198,7 +207,7 @@ pub struct BareSqlite {
     connection: Connection,
     sessions: Vec<(String, i64)>,
     turn: usize,
-    stop: mpsc::Sender<()>,
+    stop: mpsc::SyncSender<()>,
     checkpointer: Option<JoinHandle<()>>,
 }
 
@@ -219,7 +228,7 @@ impl BareSqlite {
             "CREATE TABLE events (session TEXT, at_offset BIGINT, body BLOB);
             CREATE UNIQUE INDEX by_place ON events (session, at_offset);",
         )?;
-        let (stop, stopped) = mpsc::channel();
+        let (stop, stopped) = mpsc::sync_channel(1);
         let second = open()?;
         let checkpointer = std::thread::spawn(move || {
             let pages = |pragma| second.query_row(pragma, [], |row| row.get::<_, i64>(1));
@@ -261,7 +270,7 @@ impl BareSqlite {
 
 impl Drop for BareSqlite {
     fn drop(&mut self) {
-        drop(self.stop.send(()));
+        self.stop.send(()).unwrap_or_default();
         if let Some(checkpointer) = self.checkpointer.take() {
             drop(checkpointer.join());
         }

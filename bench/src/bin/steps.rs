@@ -14,13 +14,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use freehold_bench::steps::{BareSqlite, Log, Stepper, begin_sessions};
 use freehold_bench::verdict::Verdict;
 use freehold_bench::{Args, proc, quantile};
-use freehold_store::{Sqlite, SqliteOptions};
+use freehold_store::journal::{self, MAX_EVENTS};
+use freehold_store::{Sqlite, SqliteOptions, sessions};
+use freehold_types::TenantId;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -197,30 +198,32 @@ fn middle(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// Windows of 500 steps of one session, by what they hand to the system.
+/// Windows of 500 steps of one session, by what they hand to the system. Each
+/// begins and ends with all of the log in the file.
 #[expect(clippy::cast_precision_loss, reason = "megabytes")]
 async fn bytes(folder: &Path) -> Result<(), Failure> {
-    const HALF: u64 = 250;
+    const WINDOW: u64 = 500;
     let store = Arc::new(Sqlite::open(&SqliteOptions::new(folder))?);
     let mut stepper = begin_sessions(&store, 1, 1).await?.remove(0);
-    let begun = AtomicU64::new(0);
-    let mut means = Vec::new();
-    for step in 0..20_000 + HALF {
-        for middle in [500, 2_000, 20_000] {
-            if step == middle - HALF {
-                begun.store(proc::written_bytes(std::process::id()), Ordering::Relaxed);
-            }
+    let (mut taken, mut means) = (0, Vec::new());
+    for middle in [500, 2_000, 20_000] {
+        while taken < middle - WINDOW / 2 {
+            stepper.step().await?;
+            taken += 1;
         }
-        stepper.step().await?;
-        for middle in [500, 2_000, 20_000] {
-            if step + 1 == middle + HALF {
-                let all = proc::written_bytes(std::process::id()) - begun.load(Ordering::Relaxed);
-                let mean = all as f64 / (2 * HALF) as f64;
-                println!("around step {middle}: {mean:.0} bytes a step");
-                means.push(mean);
-            }
+        tokio::time::sleep(PAUSE).await;
+        let before = proc::written_bytes(std::process::id());
+        for _ in 0..WINDOW {
+            stepper.step().await?;
         }
+        taken += WINDOW;
+        tokio::time::sleep(PAUSE).await;
+        let all = proc::written_bytes(std::process::id()) - before;
+        let mean = all as f64 / WINDOW as f64;
+        println!("around step {middle}: {mean:.0} bytes a step");
+        means.push(mean);
     }
+    cold(&store, &stepper).await?;
     store.close();
     std::fs::remove_dir_all(folder)?;
     let (least, most) =
@@ -229,6 +232,23 @@ async fn bytes(folder: &Path) -> Result<(), Failure> {
     verdict.at_most("difference between the windows", (most / least - 1.0) * 100.0, 5.0, "%");
     print!("{verdict}");
     if verdict.is_met() { Ok(()) } else { Err("a bar was missed".into()) }
+}
+
+/// What a node reads of a long session before its first step in it: the row,
+/// the snapshot, and what came since.
+async fn cold(store: &Arc<Sqlite>, stepper: &Stepper) -> Result<(), Failure> {
+    let (tenant, session) = (TenantId::main(), stepper.first());
+    let start = now();
+    let row = sessions::get(&**store, &tenant, session).await?.ok_or("no such session")?;
+    let from = journal::snapshot(&**store, &tenant, session).await?.map_or(0, |found| found.offset);
+    let tail = journal::read(&**store, &tenant, session, from, row.head, MAX_EVENTS).await?;
+    println!(
+        "a session of {} events, cold: {} of them read in {:?}",
+        row.head,
+        tail.len(),
+        start.elapsed()
+    );
+    Ok(())
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bench program measures real time")]

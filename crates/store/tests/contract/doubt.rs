@@ -69,8 +69,8 @@ impl Db for Lossy {
 }
 
 async fn settle_all(store: Arc<dyn Db>) {
-    let db = &*store;
     use Fate::{AnswerLost, AnswerLostAndOvertaken, Arrives, Lost, LostAndOvertaken};
+    let db = &*store;
     let main = TenantId::main();
     let cases: [(&[Fate], bool, &[&str]); 7] = [
         (&[Arrives], true, &["mine"]),

@@ -5,12 +5,14 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "these are tests, their helpers included")]
 
 mod aggregates;
+mod chaos;
 mod cut;
 mod deletion;
 mod door;
 mod doubt;
 mod faults;
 mod journal;
+mod layout;
 mod leases;
 mod nodes;
 mod projections;
@@ -132,4 +134,5 @@ contract! {
     deletion::a_deleted_session_is_gone_at_once;
     deletion::sweeping_takes_all_of_a_session_and_nothing_of_others;
     deletion::an_append_and_a_deletion_never_both_hold;
+    chaos::whatever_nodes_try_at_once_the_journal_is_one_story;
 }

@@ -86,7 +86,9 @@ pub(crate) async fn the_inbox_is_listed_by_age_and_an_answer_counts_once(db: &dy
         wait(one, "d", "approval", 3),
     ];
     let mut open = Unit::new("open");
-    waits.iter().for_each(|wait| waits::open(&mut open, wait));
+    for wait in &waits {
+        waits::open(&mut open, wait);
+    }
     db.write(open.clone()).await.unwrap();
     assert!(held_back(db, open).await, "it waits for that already");
     let mut after = None;
