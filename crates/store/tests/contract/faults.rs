@@ -288,7 +288,7 @@ async fn a_table_that_changes_under_a_prepared_query_costs_no_more_than_a_connec
     assert_eq!((row.take::<String>().unwrap(), row.take::<i64>()), ("s".into(), Ok(0)));
     assert_eq!(row.take::<Option<i64>>(), Ok(None));
     store.write(append("a", 0)).await.unwrap();
-    assert_eq!(events(&beside).await, 1);
+    assert_eq!(lines(&beside).await, 1);
 }
 
 #[tokio::test]
