@@ -25,6 +25,14 @@ pub fn cpu_us(pid: u32) -> u64 {
     nanos / 1_000
 }
 
+/// Bytes that a process handed to the system to write, whatever for; 0 if it
+/// is gone.
+pub fn written_bytes(pid: u32) -> u64 {
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    let count = io.lines().find_map(|l| l.strip_prefix("wchar: "));
+    count.and_then(|n| n.trim().parse().ok()).unwrap_or(0)
+}
+
 /// Open file descriptors of a process; 0 if it is gone.
 pub fn descriptors(pid: u32) -> u64 {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |entries| entries.count() as u64)

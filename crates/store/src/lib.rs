@@ -16,20 +16,33 @@
 //! unique key begins with the tenant), a file with its SQL as constants, its
 //! contract test.
 
+pub mod blobs;
 pub mod budgets;
+pub mod deletion;
 pub mod exchanges;
 pub mod groups;
+pub mod idempotency;
+pub mod journal;
 pub mod keys;
+pub mod leases;
 pub mod lost;
+pub mod nodes;
+pub mod sessions;
+pub mod timelines;
+pub mod timers;
 pub mod usage;
+pub mod waits;
 
+mod doubt;
 mod error;
 mod folder;
 mod migrate;
 mod postgres;
 mod sqlite;
 mod store;
+mod tenants;
 
+pub use doubt::settle;
 pub use error::OpenError;
 pub use postgres::{Finding, Postgres, PostgresOptions, PostgresStats, Report};
 pub use sqlite::{Sqlite, SqliteOptions, SqliteStats};

@@ -48,6 +48,14 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0002_lost_attempts.sql"),
         postgres: include_str!("../migrations/postgres/0002_lost_attempts.sql"),
     },
+    Migration {
+        number: 3,
+        name: "sessions",
+        // A binary of before does not look into these tables.
+        oldest: 1,
+        sqlite: include_str!("../migrations/sqlite/0003_sessions.sql"),
+        postgres: include_str!("../migrations/postgres/0003_sessions.sql"),
+    },
 ];
 
 /// Brings the database up to the last of `migrations`, or refuses one that was

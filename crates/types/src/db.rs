@@ -84,6 +84,7 @@ into_value! {
     String => Text, Arc::from;
     Arc<str> => Text, |text| text;
     &[u8] => Bytes, Arc::from;
+    Arc<[u8]> => Bytes, |bytes| bytes;
     Vec<u8> => Bytes, Arc::from;
     f64 => F64, |x| x;
     // Microseconds, which both stores keep as a BIGINT.

@@ -69,6 +69,30 @@ ids! {
     ExchangeId = "exch_";
     /// A budget.
     BudgetId = "bud_";
+    /// The durable state of one agent's work.
+    SessionId = "sess_";
+    /// One life of one process that serves: a node that starts again is
+    /// another one, so that its leases of before are not taken for its own.
+    NodeId = "node_";
+}
+
+/// What names one write among all others, so that one can see whether it took
+/// effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WriteId([u8; 16]);
+
+impl WriteId {
+    /// A new one, from the door's randomness.
+    pub fn new(env: &dyn Env) -> Self {
+        let mut bytes = [0; 16];
+        env.fill_random(&mut bytes);
+        Self(bytes)
+    }
+
+    /// As it is stored.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 fn uuid_v7(env: &dyn Env) -> Uuid {

@@ -24,7 +24,7 @@ pub use db::{
 };
 pub use env::{BoxFuture, Env};
 pub use error::ErrorKind;
-pub use ids::{BudgetId, ExchangeId, IdError, KeyId};
+pub use ids::{BudgetId, ExchangeId, IdError, KeyId, NodeId, SessionId, WriteId};
 pub use money::{CostSum, Money, MoneyError, Rate, Rounding};
 pub use page::{Page, PageRequest};
 pub use secret::Secret;

@@ -11,6 +11,11 @@ const INTERVAL: Duration = Duration::from_millis(250);
 /// From this many pages in the log (64 MiB) a checkpoint makes writers wait,
 /// for under steady load a log without a pause never starts over.
 const LOG_MAX_PAGES: i64 = 16_384;
+/// So many pages (4 MiB) it may have left to move while they wait.
+const LEFT_MAX_PAGES: i64 = 1024;
+/// Passes to get there. Each moves what came during the one before, so each is
+/// shorter, unless the disk does not keep up with the writers; then they wait.
+const PASSES: usize = 8;
 
 /// Tells the checkpointing thread that there is something to do, or that this
 /// was all.
@@ -65,15 +70,38 @@ impl Doorbell {
 /// is tried again after the next commit; the log keeps everything until then.
 pub(super) fn run(connection: &Connection, doorbell: &Doorbell) {
     while doorbell.wait() {
-        let pages = checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)");
-        if pages.is_ok_and(|pages| pages > LOG_MAX_PAGES) {
-            drop(checkpoint(connection, "PRAGMA wal_checkpoint(RESTART)"));
+        if let Ok(log) = checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)")
+            && log.pages > LOG_MAX_PAGES
+        {
+            start_over(connection, log);
         }
     }
     drop(checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)"));
 }
 
-/// Runs a checkpoint and tells how many pages the log has.
-fn checkpoint(connection: &Connection, pragma: &str) -> rusqlite::Result<i64> {
-    connection.query_row(pragma, [], |row| row.get(1))
+/// Makes the log start from its beginning, with little left to do while
+/// writers wait.
+fn start_over(connection: &Connection, mut log: Log) {
+    for _ in 0..PASSES {
+        if log.pages - log.moved <= LEFT_MAX_PAGES {
+            break;
+        }
+        match checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)") {
+            Ok(next) => log = next,
+            Err(_) => return,
+        }
+    }
+    drop(checkpoint(connection, "PRAGMA wal_checkpoint(RESTART)"));
+}
+
+/// How long the log is, and how much of it is in the file.
+#[derive(Clone, Copy)]
+struct Log {
+    pages: i64,
+    moved: i64,
+}
+
+/// Runs a checkpoint.
+fn checkpoint(connection: &Connection, pragma: &str) -> rusqlite::Result<Log> {
+    connection.query_row(pragma, [], |row| Ok(Log { pages: row.get(1)?, moved: row.get(2)? }))
 }

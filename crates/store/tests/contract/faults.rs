@@ -10,7 +10,7 @@ use crate::cut::{Cut, Way};
 use crate::server::{self, Server, connect, fresh_schema, fresh_url};
 
 const TABLE: &str = "CREATE TABLE heads (session TEXT PRIMARY KEY, next BIGINT NOT NULL);
-    CREATE TABLE events (id TEXT PRIMARY KEY, session TEXT NOT NULL);
+    CREATE TABLE lines (id TEXT PRIMARY KEY, session TEXT NOT NULL);
     INSERT INTO heads VALUES ('s', 0)";
 
 /// An append as a session does it: refused if its place is taken.
@@ -18,13 +18,13 @@ fn append(id: &str, at: i64) -> Unit {
     let mut unit = Unit::new("append");
     let head = "UPDATE heads SET next = next + 1 WHERE session = $1 AND next = $2";
     unit.expect(1, head, args!["s", at]);
-    unit.run("INSERT INTO events (id, session) VALUES ($1, $2)", args![id, "s"]);
+    unit.run("INSERT INTO lines (id, session) VALUES ($1, $2)", args![id, "s"]);
     unit
 }
 
 fn proven(id: &str, at: i64) -> Unit {
     let mut unit = append(id, at);
-    unit.proven_by("SELECT id FROM events WHERE id = $1", args![id]);
+    unit.proven_by("SELECT id FROM lines WHERE id = $1", args![id]);
     unit
 }
 
@@ -36,8 +36,8 @@ async fn world() -> (Postgres, tokio_postgres::Client) {
     (server::open(&url).await, beside)
 }
 
-async fn events(beside: &tokio_postgres::Client) -> i64 {
-    beside.query_one("SELECT COUNT(*) FROM events", &[]).await.unwrap().get(0)
+async fn lines(beside: &tokio_postgres::Client) -> i64 {
+    beside.query_one("SELECT COUNT(*) FROM lines", &[]).await.unwrap().get(0)
 }
 
 /// Stops every connection of a schema but one's own, in the server.
@@ -70,7 +70,7 @@ async fn a_backend_that_is_stopped_in_the_midst_of_a_unit_costs_no_more_than_a_r
     };
     let (written, ()) = tokio::join!(write, stopped);
     assert_eq!(written.unwrap().changed, [1, 1]);
-    assert_eq!(events(&other).await, 1);
+    assert_eq!(lines(&other).await, 1);
     assert!(store.stats().retries > 0);
 }
 
@@ -82,18 +82,18 @@ async fn a_serialization_failure_is_retried_until_it_passes() {
             IF nextval('tries') < 4 THEN RAISE SQLSTATE '40001'; END IF;
             RETURN NEW;
         END $$;
-        CREATE TRIGGER fail BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION fail()";
+        CREATE TRIGGER fail BEFORE INSERT ON lines FOR EACH ROW EXECUTE FUNCTION fail()";
     beside.batch_execute(inject).await.unwrap();
     store.write(append("a", 0)).await.unwrap();
-    assert_eq!((events(&beside).await, store.stats().retries), (1, 3));
+    assert_eq!((lines(&beside).await, store.stats().retries), (1, 3));
 
     // The same where it is the commit that fails.
-    let deferred = "DROP TRIGGER fail ON events; ALTER SEQUENCE tries RESTART;
-        CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON events
+    let deferred = "DROP TRIGGER fail ON lines; ALTER SEQUENCE tries RESTART;
+        CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON lines
             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fail()";
     beside.batch_execute(deferred).await.unwrap();
     store.write(append("b", 1)).await.unwrap();
-    assert_eq!((events(&beside).await, store.stats().retries), (2, 6));
+    assert_eq!((lines(&beside).await, store.stats().retries), (2, 6));
 }
 
 async fn over(cut: Cut, commits: usize) -> (Server, Way, Postgres, tokio_postgres::Client) {
@@ -116,12 +116,12 @@ async fn a_commit_whose_answer_is_lost_is_a_doubt() {
     assert!(matches!(written, Err(DbError::InDoubt(_))), "{written:?}");
     // It is committed in fact, but who looks at once may come too early.
     for _ in 0..100 {
-        if events(&beside).await == 1 {
+        if lines(&beside).await == 1 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(events(&beside).await, 1);
+    assert_eq!(lines(&beside).await, 1);
     store.write(append("b", 1)).await.unwrap();
 }
 
@@ -130,7 +130,7 @@ async fn a_lost_answer_of_a_unit_that_can_be_proven_is_found_out() {
     let (_server, way, store, beside) = over(Cut::After, 1).await;
     let receipt = store.write(proven("a", 0)).await.unwrap();
     assert_eq!(receipt.changed, [1, 1]);
-    assert_eq!(events(&beside).await, 1, "once");
+    assert_eq!(lines(&beside).await, 1, "once");
     assert_eq!(way.left.load(std::sync::atomic::Ordering::SeqCst), 0);
 }
 
@@ -138,7 +138,7 @@ async fn a_lost_answer_of_a_unit_that_can_be_proven_is_found_out() {
 async fn a_commit_that_never_arrived_is_sent_again_if_the_unit_can_be_proven() {
     let (_server, _way, store, beside) = over(Cut::Before, 3).await;
     store.write(proven("a", 0)).await.unwrap();
-    assert_eq!(events(&beside).await, 1);
+    assert_eq!(lines(&beside).await, 1);
 }
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn a_place_that_somebody_else_took_meanwhile_is_told_from_ones_own() {
             IF NEW.id = 'a' THEN PERFORM pg_sleep(0.3); END IF;
             RETURN NEW;
         END $$;
-        CREATE TRIGGER rival BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION rival()";
+        CREATE TRIGGER rival BEFORE INSERT ON lines FOR EACH ROW EXECUTE FUNCTION rival()";
     beside.batch_execute(rule).await.unwrap();
     let ours = store.write(proven("a", 0));
     let theirs = async {
@@ -160,7 +160,7 @@ async fn a_place_that_somebody_else_took_meanwhile_is_told_from_ones_own() {
     let (ours, theirs) = tokio::join!(ours, theirs);
     theirs.unwrap();
     assert!(matches!(ours, Err(DbError::GuardFailed { .. })), "{ours:?}");
-    assert_eq!(events(&beside).await, 1);
+    assert_eq!(lines(&beside).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -190,10 +190,10 @@ async fn a_server_that_goes_and_comes_is_told_of_and_found_again() {
         }
         store.write(append(&format!("after {down}"), at)).await.unwrap();
         at += 1;
-        let rows = store.read("SELECT id FROM events WHERE id = $1", args![acknowledged]).await;
+        let rows = store.read("SELECT id FROM lines WHERE id = $1", args![acknowledged]).await;
         assert_eq!(rows.unwrap().len(), 1);
     }
-    let lost = store.read("SELECT id FROM events WHERE id = 'lost'", args![]).await.unwrap();
+    let lost = store.read("SELECT id FROM lines WHERE id = 'lost'", args![]).await.unwrap();
     assert_eq!(lost.len(), 0, "what was refused never took effect");
 }
 
@@ -225,7 +225,7 @@ async fn a_server_that_is_paused_is_given_up_on_and_taken_up_again() {
     assert_eq!(store.read("SELECT 1", args![]).await.unwrap().len(), 1);
     signal("-CONT");
     store.write(append("c", 2)).await.unwrap();
-    assert_eq!(events(&beside).await, 3);
+    assert_eq!(lines(&beside).await, 3);
 }
 
 #[tokio::test]
@@ -288,7 +288,7 @@ async fn a_table_that_changes_under_a_prepared_query_costs_no_more_than_a_connec
     assert_eq!((row.take::<String>().unwrap(), row.take::<i64>()), ("s".into(), Ok(0)));
     assert_eq!(row.take::<Option<i64>>(), Ok(None));
     store.write(append("a", 0)).await.unwrap();
-    assert_eq!(events(&beside).await, 1);
+    assert_eq!(lines(&beside).await, 1);
 }
 
 #[tokio::test]

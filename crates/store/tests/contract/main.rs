@@ -5,11 +5,19 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "these are tests, their helpers included")]
 
 mod aggregates;
+mod chaos;
 mod cut;
+mod deletion;
 mod door;
+mod doubt;
 mod faults;
+mod journal;
+mod layout;
+mod leases;
 mod nodes;
+mod projections;
 mod samples;
+mod sessions;
 
 #[path = "../server/mod.rs"]
 mod server;
@@ -100,4 +108,31 @@ contract! {
     aggregates::a_batch_in_doubt_may_be_sent_again;
     aggregates::exchanges_are_listed_newest_first_by_the_page;
     aggregates::what_is_old_is_forgotten_in_batches_and_stays_in_the_sums;
+    sessions::a_session_begins_once_with_its_first_events;
+    sessions::sessions_are_listed_newest_first_by_the_page;
+    sessions::a_tenant_neither_sees_nor_touches_anothers_sessions;
+    sessions::a_sealed_session_takes_nothing_until_its_cell_gives_it_back;
+    sessions::a_cursor_of_a_lost_timeline_hears_what_is_common;
+    journal::events_come_back_as_they_were_written_and_by_range;
+    journal::of_two_writers_in_one_place_exactly_one_wins;
+    journal::a_writer_of_a_past_epoch_is_refused;
+    journal::a_failed_guard_undoes_the_events_and_all_projections;
+    journal::an_append_in_doubt_is_found_by_its_id;
+    journal::what_is_too_large_is_refused_and_adds_nothing;
+    journal::the_newest_snapshot_is_kept;
+    journal::many_who_write_leave_no_gap_and_lose_nothing;
+    leases::of_many_who_claim_a_session_one_gets_it;
+    leases::nothing_of_an_old_holder_takes_effect_after_a_claim;
+    leases::a_session_is_not_let_go_of_while_work_comes_in;
+    leases::due_sessions_are_found_tenant_by_tenant;
+    leases::what_a_dead_node_held_is_found;
+    leases::a_node_that_beats_is_not_forgotten;
+    projections::a_timer_fires_once;
+    projections::due_timers_are_found_tenant_by_tenant;
+    projections::the_inbox_is_listed_by_age_and_an_answer_counts_once;
+    projections::a_request_is_accepted_once;
+    deletion::a_deleted_session_is_gone_at_once;
+    deletion::sweeping_takes_all_of_a_session_and_nothing_of_others;
+    deletion::an_append_and_a_deletion_never_both_hold;
+    chaos::whatever_nodes_try_at_once_the_journal_is_one_story;
 }

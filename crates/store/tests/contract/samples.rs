@@ -1,11 +1,18 @@
 //! Rows to test with.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use freehold_store::exchanges::{Closed, Opened, Tokens};
+use freehold_store::journal::{self, Append, Due, NewEvent};
 use freehold_store::keys::Key;
 use freehold_store::lost::Lost;
-use freehold_types::{ExchangeId, KeyName, Money, Rounding, TenantId};
+use freehold_store::sessions::{self, NewSession, Session};
+use freehold_types::{
+    BoxFuture, Db, DbError, Env, ExchangeId, KeyName, Money, Rounding, SessionId, TenantId, Unit,
+    WriteId,
+};
 use jiff::Timestamp;
 
 pub(crate) fn at(second: i64) -> Timestamp {
@@ -86,5 +93,113 @@ pub(crate) fn lost(cost: &str) -> Lost {
         output_tokens: 3,
         cost: money(cost),
         unpriced: false,
+    }
+}
+
+/// Never twice the same randomness.
+struct Counted;
+
+impl Env for Counted {
+    fn now(&self) -> Timestamp {
+        at(0)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn fill_random(&self, out: &mut [u8]) {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let next = NEXT.fetch_add(1, Ordering::Relaxed).to_le_bytes();
+        out.fill(0);
+        out.iter_mut().zip(next).for_each(|(out, byte)| *out = byte);
+    }
+
+    fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// A name that no other write has.
+pub(crate) fn write_id() -> WriteId {
+    WriteId::new(&Counted)
+}
+
+pub(crate) fn session(n: u32) -> SessionId {
+    id("sess_", n)
+}
+
+pub(crate) fn new_session(tenant: &TenantId, n: u32) -> NewSession {
+    NewSession {
+        tenant: tenant.clone(),
+        id: session(n),
+        created_at: at(i64::from(n)),
+        timeline: 1,
+        phase: "idle",
+        due_at: None,
+        node: None,
+        about: r#"{"surface":"test"}"#.into(),
+        content_key: Some(Arc::from([n.to_le_bytes()[0]; 32])),
+    }
+}
+
+/// Makes a session without events.
+pub(crate) async fn begin(db: &dyn Db, tenant: &TenantId, n: u32) -> SessionId {
+    let mut unit = Unit::new("begin");
+    sessions::create(&mut unit, &new_session(tenant, n));
+    db.write(unit).await.unwrap();
+    session(n)
+}
+
+pub(crate) fn event(text: &str) -> NewEvent {
+    NewEvent { kind: "test", version: 1, at: at(1), body: Arc::from(text.as_bytes()) }
+}
+
+/// An append of these events, in the epoch in which a session begins.
+pub(crate) fn append<'a>(
+    tenant: &'a TenantId,
+    session: SessionId,
+    after: u64,
+    events: &'a [NewEvent],
+) -> Append<'a> {
+    Append {
+        tenant,
+        session,
+        after,
+        epoch: NewSession::EPOCH,
+        id: write_id(),
+        at: at(2),
+        phase: None,
+        due: Due::AsBefore,
+        events,
+        snapshot: None,
+    }
+}
+
+/// A unit of nothing but an append.
+pub(crate) fn unit(append: &Append<'_>) -> Unit {
+    let mut unit = Unit::new("append");
+    journal::append(&mut unit, append).unwrap();
+    unit
+}
+
+pub(crate) async fn get(db: &dyn Db, tenant: &TenantId, session: SessionId) -> Session {
+    sessions::get(db, tenant, session).await.unwrap().unwrap()
+}
+
+/// All bodies of a session, as text.
+pub(crate) async fn bodies(db: &dyn Db, tenant: &TenantId, session: SessionId) -> Vec<String> {
+    let events = journal::read(db, tenant, session, 0, u64::MAX, usize::MAX).await.unwrap();
+    let offsets: Vec<u64> = events.iter().map(|event| event.offset).collect();
+    assert_eq!(offsets, (1..=events.len() as u64).collect::<Vec<_>>(), "a gap");
+    events.iter().map(|event| String::from_utf8(event.body.to_vec()).unwrap()).collect()
+}
+
+/// Writes a unit, and tells whether a guard held it back.
+pub(crate) async fn held_back(db: &dyn Db, unit: Unit) -> bool {
+    match db.write(unit).await {
+        Ok(_) => false,
+        Err(DbError::GuardFailed { .. }) => true,
+        Err(other) => panic!("{other}"),
     }
 }

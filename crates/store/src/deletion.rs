@@ -1,0 +1,85 @@
+//! How a session goes away: at once for all who ask, and then for good, in
+//! bounded units.
+
+use std::sync::Arc;
+
+use freehold_types::{Db, DbError, SessionId, TenantId, Unit, UnitReceipt, args};
+use jiff::Timestamp;
+
+const DELETE: &str = "UPDATE sessions SET deleted_at = $3, epoch = epoch + 1, node = NULL,
+    claim = NULL, due_at = NULL WHERE tenant = $1 AND id = $2 AND deleted_at IS NULL";
+/// With it goes the key without which the content cannot be read, wherever a
+/// copy of it lies. The runtime bounds how many timers and waits there are.
+const AT_ONCE: [&str; 3] = [
+    "DELETE FROM profiles WHERE tenant = $1 AND session = $2",
+    "DELETE FROM timers WHERE tenant = $1 AND session = $2",
+    "DELETE FROM waits WHERE tenant = $1 AND session = $2",
+];
+const DELETED: &str = "SELECT tenant, id FROM sessions
+    WHERE deleted_at IS NOT NULL AND (tenant, id) > ($1, $2) ORDER BY tenant, id LIMIT $3";
+/// Takes the row's lock, and sees that it is deleted indeed.
+const HOLD: &str = "UPDATE sessions SET due_at = NULL
+    WHERE tenant = $1 AND id = $2 AND deleted_at IS NOT NULL";
+const SWEEP: [&str; 4] = [
+    "DELETE FROM events WHERE tenant = $1 AND session = $2 AND at_offset IN (
+        SELECT at_offset FROM events WHERE tenant = $1 AND session = $2
+        ORDER BY at_offset LIMIT $3)",
+    "DELETE FROM idempotency_keys WHERE tenant = $1 AND session = $2 AND name IN (
+        SELECT name FROM idempotency_keys WHERE tenant = $1 AND session = $2
+        ORDER BY name LIMIT $3)",
+    "DELETE FROM timelines WHERE tenant = $1 AND session = $2 AND timeline IN (
+        SELECT timeline FROM timelines WHERE tenant = $1 AND session = $2
+        ORDER BY timeline LIMIT $3)",
+    "DELETE FROM snapshots WHERE tenant = $1 AND session = $2 AND at_offset IN (
+        SELECT at_offset FROM snapshots WHERE tenant = $1 AND session = $2
+        ORDER BY at_offset LIMIT $3)",
+];
+/// Blobs lie elsewhere: whoever removes them takes their references away.
+const END: &str = "DELETE FROM sessions WHERE tenant = $1 AND id = $2 AND deleted_at IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM events WHERE tenant = $1 AND session = $2)
+    AND NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE tenant = $1 AND session = $2)
+    AND NOT EXISTS (SELECT 1 FROM timelines WHERE tenant = $1 AND session = $2)
+    AND NOT EXISTS (SELECT 1 FROM snapshots WHERE tenant = $1 AND session = $2)
+    AND NOT EXISTS (SELECT 1 FROM blob_refs WHERE tenant = $1 AND session = $2)";
+
+/// Deletes a session, whoever works on it: nobody finds it any more, and no
+/// write of before takes effect. Fails its guard if there is none.
+pub fn delete(tenant: &TenantId, id: SessionId, at: Timestamp) -> Unit {
+    let mut unit = Unit::new("sessions.delete");
+    let (tenant, id): (_, Arc<str>) = (tenant.shared(), id.to_string().into());
+    unit.expect(1, DELETE, args![Arc::clone(&tenant), Arc::clone(&id), at]);
+    for sql in AT_ONCE {
+        unit.run(sql, args![Arc::clone(&tenant), Arc::clone(&id)]);
+    }
+    unit
+}
+
+/// Sessions that are deleted and not swept away yet, by the batch.
+pub async fn deleted(
+    db: &dyn Db,
+    after: Option<(&TenantId, SessionId)>,
+    limit: u32,
+) -> Result<Vec<(TenantId, SessionId)>, DbError> {
+    let tenant = after.map_or_else(|| Arc::from(""), |(tenant, _)| tenant.shared());
+    let session = after.map_or_else(String::new, |(_, session)| session.to_string());
+    let rows = db.read(DELETED, args![tenant, session, limit]).await?;
+    rows.into_iter().map(|mut row| Ok((row.parse()?, row.parse()?))).collect()
+}
+
+/// Sweeps away up to `limit` rows of each kind of a deleted session; fails its
+/// guard if it is not deleted, or gone. [`is_gone`] tells whether that was all.
+pub fn sweep(tenant: &TenantId, id: SessionId, limit: u32) -> Unit {
+    let mut unit = Unit::new("sessions.sweep");
+    let (tenant, id): (_, Arc<str>) = (tenant.shared(), id.to_string().into());
+    unit.expect(1, HOLD, args![Arc::clone(&tenant), Arc::clone(&id)]);
+    for sql in SWEEP {
+        unit.run(sql, args![Arc::clone(&tenant), Arc::clone(&id), limit]);
+    }
+    unit.run(END, args![tenant, id]);
+    unit
+}
+
+/// Whether a [`sweep`] took the last of a session away.
+pub fn is_gone(swept: &UnitReceipt) -> bool {
+    swept.changed.last() == Some(&1)
+}

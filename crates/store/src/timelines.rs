@@ -1,0 +1,57 @@
+//! Timelines: a restored backup goes on as another one, so that a cursor into
+//! what was lost is not taken for one into what came instead.
+
+use std::sync::Arc;
+
+use freehold_types::{Db, DbError, SessionId, TenantId, Unit, args};
+
+/// The old one is noted, too, so that cursors into it are known.
+const NOTE_OLD: &str = "INSERT INTO timelines (tenant, session, timeline, base)
+    SELECT tenant, id, timeline, 0 FROM sessions WHERE tenant = $1 AND id = $2
+    ON CONFLICT (tenant, session, timeline) DO NOTHING";
+const NOTE_NEW: &str = "INSERT INTO timelines (tenant, session, timeline, base)
+    SELECT tenant, id, timeline, head FROM sessions WHERE tenant = $1 AND id = $2";
+/// Takes the row's lock first, for the next ones look at other rows.
+const HOLD: &str = "UPDATE sessions SET epoch = epoch + 1, node = NULL, claim = NULL
+    WHERE tenant = $1 AND id = $2 AND timeline < $3 AND deleted_at IS NULL";
+const BEGIN: &str = "UPDATE sessions SET timeline = $3 WHERE tenant = $1 AND id = $2";
+const COMMON: &str = "SELECT s.timeline, s.head,
+    (SELECT MIN(t.base) FROM timelines AS t
+     WHERE t.tenant = $1 AND t.session = $2 AND t.timeline > $3),
+    (SELECT COUNT(*) FROM timelines AS t
+     WHERE t.tenant = $1 AND t.session = $2 AND t.timeline = $3)
+    FROM sessions AS s WHERE s.tenant = $1 AND s.id = $2 AND s.deleted_at IS NULL";
+
+/// Puts a session on a timeline that begins after its last event, and raises
+/// its epoch; fails its guard if the session is on that timeline or a later
+/// one. Timelines are numbered by time: two restores of one backup must not
+/// give the same.
+pub fn begin(tenant: &TenantId, session: SessionId, timeline: u64) -> Unit {
+    let mut unit = Unit::new("timelines.begin");
+    let (tenant, id): (_, Arc<str>) = (tenant.shared(), session.to_string().into());
+    unit.expect(1, HOLD, args![Arc::clone(&tenant), Arc::clone(&id), timeline]);
+    unit.run(NOTE_OLD, args![Arc::clone(&tenant), Arc::clone(&id)]);
+    unit.expect(1, BEGIN, args![Arc::clone(&tenant), Arc::clone(&id), timeline]);
+    unit.expect(1, NOTE_NEW, args![tenant, id]);
+    unit
+}
+
+/// The last offset that a timeline has in common with the session as it is
+/// now. `None` if that cannot be told: the session is not there, or this
+/// timeline began after the backup and was lost with what came then.
+pub async fn last_common(
+    db: &dyn Db,
+    tenant: &TenantId,
+    session: SessionId,
+    timeline: u64,
+) -> Result<Option<u64>, DbError> {
+    let args = args![tenant.shared(), session.to_string(), timeline];
+    let Some(mut row) = db.read(COMMON, args).await?.into_iter().next() else { return Ok(None) };
+    let (now, head): (u64, u64) = (row.take()?, row.take()?);
+    let (base, noted): (Option<u64>, u64) = (row.take()?, row.take()?);
+    Ok(match base {
+        _ if timeline == now => Some(head),
+        Some(base) if noted > 0 => Some(base),
+        _ => None,
+    })
+}
