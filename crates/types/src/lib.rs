@@ -13,6 +13,7 @@ mod env;
 mod error;
 mod ids;
 mod money;
+mod offset;
 mod page;
 mod secret;
 mod tenant;
@@ -22,8 +23,11 @@ pub use code::Code;
 pub use db::{Db, DbError, FromValue, Guard, MAX_ROWS, Row, Statement, Unit, UnitReceipt, Value};
 pub use env::{BoxFuture, Env};
 pub use error::ErrorKind;
-pub use ids::{BudgetId, ExchangeId, IdError, KeyId};
+pub use ids::{
+    ApprovalId, BudgetId, CallId, ExchangeId, IdError, KeyId, SessionId, TimerId, TurnId, UnitId,
+};
 pub use money::{CostSum, Money, MoneyError, Rate, Rounding};
+pub use offset::Offset;
 pub use page::{Page, PageRequest};
 pub use secret::Secret;
 pub use tenant::{GroupId, KeyName, NameError, TenantId};
