@@ -13,4 +13,5 @@
 pub mod canonical;
 
 pub mod event;
+pub mod state;
 

@@ -55,6 +55,9 @@ pub struct ModelAnswered {
     pub usage: Usage,
     /// How many tools it calls; each has a `ToolIntended` in the same commit.
     pub calls: u32,
+    /// The provider paused: the model goes on when asked again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
 }
 
 /// An attempt ended without an answer.
@@ -88,6 +91,8 @@ pub enum AbortReason {
     Cancelled,
     /// Nothing came for too long.
     Stuck,
+    /// The key's budget does not bear it.
+    Budget,
 }
 
 /// A summary stands for old context. Its text is the content of the
