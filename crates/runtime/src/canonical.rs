@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn keys_sort_by_utf_16() {
-        let input = r#"{"\u20ac":1,"\r":2,"\ufb33":3,"1":4,"\ud83d\ude00":5,"\u0080":6,"\u00f6":7}"#;
+        let input =
+            r#"{"\u20ac":1,"\r":2,"\ufb33":3,"1":4,"\ud83d\ude00":5,"\u0080":6,"\u00f6":7}"#;
         let text = canonical(input).unwrap();
         let order: Vec<char> = text.chars().filter(char::is_ascii_digit).collect();
         // The key "1" adds a digit of its own.

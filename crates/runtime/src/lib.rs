@@ -11,7 +11,7 @@
 //! `testdata/journal/`.
 
 pub mod canonical;
+pub mod decide;
 
 pub mod event;
 pub mod state;
-

@@ -64,7 +64,9 @@ pub enum DecodeError {
         kind: String,
     },
     /// A kind that this build does not know: most likely a newer one wrote it.
-    #[error("event {offset} is of the unknown kind `{kind}`: a newer build wrote it; upgrade this one")]
+    #[error(
+        "event {offset} is of the unknown kind `{kind}`: a newer build wrote it; upgrade this one"
+    )]
     Kind {
         /// Where.
         offset: Offset,

@@ -39,7 +39,9 @@ impl Labels {
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         match (self, other) {
-            (Self::These(a), Self::These(b)) => Self::These(a.union(b).cloned().collect()).bounded(),
+            (Self::These(a), Self::These(b)) => {
+                Self::These(a.union(b).cloned().collect()).bounded()
+            }
             _ => Self::Every,
         }
     }

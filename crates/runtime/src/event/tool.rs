@@ -198,4 +198,3 @@ pub struct ToolObserved {
     /// The event that holds the outcome as the model is told it.
     pub outcome: Offset,
 }
-

@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 use crate::event::{Busy, Deciders, Labels, Limits, Name, Question, Repeat, Usage, Verdict};
 
 pub use apply::Illegal;
+pub(crate) use apply::tool_hash;
 pub use call::{Call, Status};
 pub use context::Context;
+pub(crate) use context::part;
 pub use snapshot::{SNAPSHOT_BYTES_MAX, SNAPSHOT_VERSION, SnapshotError};
 pub use turn::{Cancel, ModelAttempt, Turn};
 

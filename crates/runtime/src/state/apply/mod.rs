@@ -13,6 +13,8 @@ mod turn;
 
 use freehold_types::Offset;
 
+pub(crate) use tool::tool_hash;
+
 use super::State;
 use crate::event::{Event, Fact};
 
@@ -34,8 +36,7 @@ type Fit = Result<(), &'static str>;
 impl State {
     /// Takes in the next event. On an error the state is not to be used.
     pub fn apply(&mut self, event: &Event) -> Result<(), Illegal> {
-        let illegal =
-            |why| Illegal { offset: event.offset, kind: event.fact.kind(), why };
+        let illegal = |why| Illegal { offset: event.offset, kind: event.fact.kind(), why };
         if event.offset != self.head.next() {
             return Err(illegal("its offset does not follow"));
         }

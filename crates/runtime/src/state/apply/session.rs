@@ -31,7 +31,8 @@ impl State {
         if self.turn.is_some() {
             return Err("a turn is open");
         }
-        let ends_before = fact.context.iter().all(|span| span.from <= span.to && span.to < event.offset);
+        let ends_before =
+            fact.context.iter().all(|span| span.from <= span.to && span.to < event.offset);
         if fact.to >= event.offset || !ends_before || fact.context.len() > SPANS_MAX {
             return Err("its context is none");
         }

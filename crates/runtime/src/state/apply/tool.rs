@@ -47,9 +47,8 @@ impl State {
         if fact.attempt != expected {
             return Err("an attempt is left out");
         }
-        let timeout = jiff::SignedDuration::from_millis(
-            i64::try_from(call.timeout_ms).unwrap_or(i64::MAX),
-        );
+        let timeout =
+            jiff::SignedDuration::from_millis(i64::try_from(call.timeout_ms).unwrap_or(i64::MAX));
         let deadline = match fact.place {
             Place::Worker => event.at.checked_add(timeout).ok(),
             Place::Client | Place::Human => None,
