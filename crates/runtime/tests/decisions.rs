@@ -241,7 +241,7 @@ fn changed_rules_void_an_approval() {
     let mut desk = calling(&["wire"]);
     desk.rules.tools.get_mut(&name("wire")).unwrap().hash = Hash::of(b"stricter");
     let old = desk.approve(0, Verdict::Approve);
-    assert_eq!(desk.kinds(old.clone()), "approval_lapsed approval_asked");
+    assert_eq!(desk.kinds(old.clone()), "approval_lapsed approval_asked turn_waiting");
     assert_eq!(desk.give(old), Err(Refused::Lapsed));
     let anew = desk.approve(0, Verdict::Approve);
     assert_eq!(desk.kinds(anew), "approval_decided tool_started");

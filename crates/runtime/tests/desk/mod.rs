@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test takes the part that it needs")]
 
+pub(crate) mod random;
+
 use std::collections::BTreeMap;
 
 use freehold_runtime::decide::{
