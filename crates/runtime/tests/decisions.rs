@@ -8,6 +8,7 @@ use freehold_runtime::event::{
     AbortReason, Busy, CancelReason, Content, EndReason, Fact, Hash, Limits, Note, Outcome, Repeat,
     Scope, TimerPurpose, UnknownReason, Usage, Verdict,
 };
+use freehold_runtime::state::CALLS_MAX;
 use freehold_types::Offset;
 
 /// A desk whose turn waits for the calls of these tools.
@@ -139,7 +140,7 @@ fn what_may_not_start_is_told_at_once() {
     let many: Vec<&str> = std::iter::repeat_n("look", 40).collect();
     let answer = desk.answer(&many);
     let decision = desk.give(answer).unwrap();
-    assert_eq!(starts(&decision.actions), 24);
+    assert_eq!(starts(&decision.actions), CALLS_MAX);
 }
 
 #[test]

@@ -488,13 +488,16 @@ fn whatever_happens_nothing_is_lost_or_repeated() {
 
 #[test]
 fn recovery_of_every_prefix_ends() {
-    for seed in 0..40 {
+    for seed in 0..20 {
         let mut world = World::new(seed);
         for _ in 0..60 {
             world.step();
         }
-        // Also where a commit was cut in two, which no store does.
         for cut in 1..world.desk.events.len() {
+            // A commit is whole or not there.
+            if world.desk.events[cut - 1].unit == world.desk.events[cut].unit {
+                continue;
+            }
             let events = world.desk.events[..cut].to_vec();
             let state = fold(State::default(), &events);
             let (now_ms, rules) = (world.desk.now_ms, world.desk.rules.clone());
@@ -503,6 +506,8 @@ fn recovery_of_every_prefix_ends() {
             let mut survivor = World { desk, random: Random(seed), ..World::new(seed) };
             survivor.die();
             survivor.drain();
+            check_calls(&survivor);
+            check_rest(&survivor);
         }
     }
 }

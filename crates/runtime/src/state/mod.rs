@@ -22,15 +22,15 @@ pub use snapshot::{SNAPSHOT_BYTES_MAX, SNAPSHOT_VERSION, SnapshotError};
 pub use turn::{Cancel, ModelAttempt, Turn};
 
 /// The most calls of tools that are open at once.
-pub const CALLS_MAX: usize = 24;
+pub const CALLS_MAX: usize = 20;
 /// The most inputs that wait.
-pub const QUEUE_MAX: usize = 64;
+pub const QUEUE_MAX: usize = 48;
 /// The most timers.
-pub const TIMERS_MAX: usize = 32;
+pub const TIMERS_MAX: usize = 24;
 /// The most pinned events.
 pub const PINS_MAX: usize = 16;
 /// The most spans of the context.
-pub const SPANS_MAX: usize = 32;
+pub const SPANS_MAX: usize = 24;
 /// How many closed approvals are remembered, to answer a second decision.
 pub const DECIDED_MAX: usize = 16;
 

@@ -103,11 +103,13 @@ impl Desk {
         self.decisions += 1;
         let mut seed = [0; 16];
         seed[..8].copy_from_slice(&self.decisions.to_be_bytes());
+        let mut unit = [0; 10];
+        unit[2..].copy_from_slice(&self.decisions.to_be_bytes());
         let given = Given {
             session: SessionId::from_parts(at(0), &[7; 10]),
             now: at(self.now_ms),
             epoch: self.epoch,
-            unit: UnitId::from_parts(at(self.now_ms), &[1; 10]),
+            unit: UnitId::from_parts(at(self.now_ms), &unit),
             seed,
             actor: Some(name("anna")),
             on_behalf_of: None,
