@@ -93,14 +93,14 @@ fn write_double(double: f64, out: &mut String) {
         out.push_str(&zeros(whole - count));
     } else if 0 < whole && whole <= 21 {
         let (before, after) = split(whole);
-        out.push_str(&format!("{before}.{after}"));
+        out.extend([before, ".", after]);
     } else if -6 < whole && whole <= 0 {
-        out.push_str(&format!("0.{}{digits}", zeros(-whole)));
+        out.extend(["0.", &zeros(-whole), &digits]);
     } else {
         let (first, rest) = split(1);
         let point = if rest.is_empty() { "" } else { "." };
-        let sign = if exponent < 0 { '-' } else { '+' };
-        out.push_str(&format!("{first}{point}{rest}e{sign}{}", exponent.abs()));
+        let sign = if exponent < 0 { "e" } else { "e+" };
+        out.extend([first, point, rest, sign, &exponent.to_string()]);
     }
 }
 

@@ -15,3 +15,6 @@ pub mod decide;
 
 pub mod event;
 pub mod state;
+
+#[cfg(test)]
+mod tests;

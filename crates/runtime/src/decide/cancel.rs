@@ -63,7 +63,7 @@ pub(super) fn wind_down(book: &mut Book<'_>) -> Result<Next, Refused> {
             CancelReason::Stuck => AbortReason::Stuck,
             _ => AbortReason::Cancelled,
         };
-        model::abort(book, reason, Note::cut("the turn was stopped"), Usage::default())?;
+        model::abort(book, reason, &Note::cut("the turn was stopped"), Usage::default())?;
     }
     for call in &turn.calls {
         settle(book, call, cancel.reason, over)?;

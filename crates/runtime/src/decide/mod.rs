@@ -102,7 +102,7 @@ fn record(book: &mut Book<'_>, cue: Cue) -> Result<(), Refused> {
         Cue::Chunk { asked, content } => model::chunk(book, asked, content),
         Cue::Answered { asked, answer } => model::answered(book, asked, answer),
         Cue::ModelFailed { asked, reason, message, usage } => {
-            model::failed(book, asked, reason, message, usage)
+            model::failed(book, asked, reason, &message, usage)
         }
         Cue::ToolEnded { call, attempt, ended } => tool::ended(book, call, attempt, ended),
         Cue::Queried { call, attempt, found } => doubt::queried(book, call, attempt, found),

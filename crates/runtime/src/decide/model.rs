@@ -55,7 +55,7 @@ pub(super) fn failed(
     book: &mut Book<'_>,
     asked: Offset,
     reason: AbortReason,
-    message: Note,
+    message: &Note,
     usage: Usage,
 ) -> Result<(), Refused> {
     open(book, asked)?;
@@ -67,7 +67,7 @@ pub(super) fn failed(
 pub(super) fn abort(
     book: &mut Book<'_>,
     reason: AbortReason,
-    message: Note,
+    message: &Note,
     usage: Usage,
 ) -> Result<(), Refused> {
     let Some(turn) = &book.state.turn else { return Ok(()) };
@@ -90,7 +90,7 @@ pub(super) fn abort(
         }
         // The fold has it that the turn goes on without a compaction.
         (Purpose::Compaction, AbortReason::Final | AbortReason::Stuck) => {
-            fault(book, "compaction_failed", &message)
+            fault(book, "compaction_failed", message)
         }
         (_, AbortReason::Retryable | AbortReason::TakenOver) if again => Ok(()),
         (
@@ -101,7 +101,7 @@ pub(super) fn abort(
             | AbortReason::Cancelled
             | AbortReason::Stuck,
         ) => {
-            fault(book, "model_failed", &message)?;
+            fault(book, "model_failed", message)?;
             cancel::begin(book, CancelReason::ModelFailed)
         }
     }

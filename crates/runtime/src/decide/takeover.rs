@@ -11,7 +11,7 @@ pub(super) fn taken_over(book: &mut Book<'_>) -> Result<(), Refused> {
     }
     let message = Note::cut("the process that asked is gone");
     // What it used is not known here: the gateway's ledger settles it.
-    model::abort(book, AbortReason::TakenOver, message, Usage::default())?;
+    model::abort(book, AbortReason::TakenOver, &message, Usage::default())?;
     let calls = book.state.turn.iter().flat_map(|turn| &turn.calls);
     let begun = |call: &&crate::state::Call| {
         call.is_with_worker() && book.state.timer_of(call.id).is_none()

@@ -160,9 +160,10 @@ pub(super) fn client_answers(
         if !waits {
             return Err(Refused::NotWaiting("the call"));
         }
-        let outcome = match answer.is_error {
-            true => Outcome::Failed(answer.content),
-            false => Outcome::Ok(answer.content),
+        let outcome = if answer.is_error {
+            Outcome::Failed(answer.content)
+        } else {
+            Outcome::Ok(answer.content)
         };
         brought(book, answer.call, outcome)?;
     }

@@ -166,7 +166,7 @@ impl Event {
         let read: Read<'_> = serde_json::from_slice(body).map_err(|error| {
             // A newer version may have fields that this one does not know.
             match serde_json::from_slice::<Head>(body) {
-                Ok(head) if head.v != VERSION => version(head),
+                Ok(head) if head.v != VERSION => version(&head),
                 _ => json(error),
             }
         })?;
@@ -187,7 +187,7 @@ impl Event {
     }
 }
 
-fn version(head: Head) -> DecodeError {
+fn version(head: &Head) -> DecodeError {
     DecodeError::Version { found: head.v, kind: shown(&head.kind) }
 }
 

@@ -38,7 +38,6 @@ pub(super) mod money {
     use freehold_types::Money;
     use serde::{Deserialize, Deserializer, Serializer, de};
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
     pub(crate) fn serialize<S: Serializer>(money: &Money, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(money)
     }

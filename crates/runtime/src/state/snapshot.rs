@@ -90,7 +90,7 @@ mod tests {
     }
 
     fn usage() -> Usage {
-        Usage { input: u64::MAX, output: u64::MAX, cost: Money::MIN }
+        Usage { input: u64::MAX, output: u64::MAX, cost: Money::MAX }
     }
 
     fn limits() -> Limits {

@@ -2,18 +2,16 @@
 //! What must hold of every journal is checked of each, and a failing seed is
 //! printed; `FREEHOLD_SEED` runs it alone.
 
-mod desk;
-
 use std::collections::BTreeMap;
 
-use desk::random::Random;
-use desk::{Desk, at, name, offered};
-use freehold_runtime::decide::{Action, Cue, Ended, Found, Performing, Refused, due, owed};
-use freehold_runtime::event::{
+use super::desk::random::Random;
+use super::desk::{Desk, at, name, offered};
+use crate::decide::{Action, Cue, Ended, Found, Performing, Refused, due, owed};
+use crate::event::{
     AbortReason, Allowed, Busy, Content, Event, Fact, Limits, Note, Outcome, Question, Repeat,
     Resolve, RetryRule, Scope, TimerPurpose, Usage, Verdict,
 };
-use freehold_runtime::state::{SNAPSHOT_BYTES_MAX, State};
+use crate::state::{SNAPSHOT_BYTES_MAX, State};
 use freehold_types::{CallId, Offset, SessionId, TimerId};
 
 const TOOLS: [&str; 10] =
@@ -156,12 +154,12 @@ impl World {
         if self.performing.is_empty() {
             return;
         }
-        let at = self.random.below(self.performing.len());
-        let action = self.performing.remove(at);
+        let which = self.random.below(self.performing.len());
+        let action = self.performing.remove(which);
         match action {
             Action::Ask { asked, not_before } => {
                 if let Some(until) = not_before {
-                    let wait = until.as_millisecond() - desk::at(self.desk.now_ms).as_millisecond();
+                    let wait = until.as_millisecond() - at(self.desk.now_ms).as_millisecond();
                     self.desk.now_ms += wait.max(0);
                 }
                 self.model(asked, action);
@@ -248,7 +246,7 @@ impl World {
             let verdict = self.random.pick(&[Verdict::Approve, Verdict::Deny]);
             let at = self.random.below(state.approvals.len());
             if self.random.one_in(10) {
-                let stricter = freehold_runtime::event::Hash::of(&self.random.0.to_be_bytes());
+                let stricter = crate::event::Hash::of(&self.random.0.to_be_bytes());
                 self.desk.rules.tools.get_mut(&name("wire")).unwrap().hash = stricter;
             }
             let approve = self.desk.approve(at, verdict);

@@ -1,20 +1,18 @@
 //! A session on a desk: cues in, events and actions out, time by hand.
 
-#![allow(dead_code, reason = "each test takes the part that it needs")]
-
 pub(crate) mod random;
 
 use std::collections::BTreeMap;
 
-use freehold_runtime::decide::{
+use crate::decide::{
     Action, ApprovalDecision, ApprovalRule, ClientAnswer, Cue, Decision, Given, Offered, Refused,
     Rules, ToolRules, Wanted, decide,
 };
-use freehold_runtime::event::{
+use crate::event::{
     Busy, Content, Decider, Deciders, Event, Hash, Labels, Limits, Name, Note, Origin, Place,
     RetryRule, Text, Usage, Verdict,
 };
-use freehold_runtime::state::State;
+use crate::state::State;
 use freehold_types::{ApprovalId, CallId, Money, Offset, SessionId, UnitId};
 use jiff::Timestamp;
 

@@ -1,14 +1,12 @@
 //! Tables of decisions: in this state, this cue gives these events.
 
-mod desk;
-
-use desk::{Desk, at, decision, name, starts};
-use freehold_runtime::decide::{Action, Cue, Ended, Found, Performing, Refused};
-use freehold_runtime::event::{
+use super::desk::{Desk, at, decision, name, starts};
+use crate::decide::{Action, Cue, Ended, Found, Performing, Refused};
+use crate::event::{
     AbortReason, Busy, CancelReason, Content, EndReason, Fact, Hash, Limits, Note, Outcome, Repeat,
     Scope, TimerPurpose, UnknownReason, Usage, Verdict,
 };
-use freehold_runtime::state::CALLS_MAX;
+use crate::state::CALLS_MAX;
 use freehold_types::Offset;
 
 /// A desk whose turn waits for the calls of these tools.
@@ -445,7 +443,7 @@ fn only_a_session_that_is_not_there_can_be_created() {
     let mut desk = Desk::created();
     let again = Cue::Create {
         agent: name("desk@1"),
-        origin: freehold_runtime::event::Origin::New,
+        origin: crate::event::Origin::New,
         limits: Limits::default(),
     };
     assert_eq!(desk.give(again), Err(Refused::NoSession));

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use freehold_runtime::event::{BODY_BYTES_MAX, DecodeError, EncodeError, Event, KINDS};
+use crate::event::{BODY_BYTES_MAX, DecodeError, EncodeError, Event, KINDS};
 use freehold_types::Offset;
 
 fn fixtures(version: &str) -> BTreeMap<String, String> {
@@ -81,11 +81,11 @@ fn size_and_depth_are_bounded_in_both_directions() {
     assert!(matches!(decode(&large), Err(DecodeError::TooLarge { .. })));
     let brackets_in_text = with(&format!("\"{}\\\"{}\"", "[".repeat(200), "{".repeat(200)));
     let mut event = decode(&brackets_in_text).unwrap();
-    let freehold_runtime::event::Fact::SignalReceived(signal) = &mut event.fact else { panic!() };
-    signal.content = freehold_runtime::event::Content::text("x".repeat(BODY_BYTES_MAX));
+    let crate::event::Fact::SignalReceived(signal) = &mut event.fact else { panic!() };
+    signal.content = crate::event::Content::text("x".repeat(BODY_BYTES_MAX));
     assert!(matches!(event.encode(), Err(EncodeError::TooLarge { .. })));
     let nested = serde_json::from_str(&format!("{}{}", "[".repeat(100), "]".repeat(100)));
-    let freehold_runtime::event::Fact::SignalReceived(signal) = &mut event.fact else { panic!() };
-    signal.content = freehold_runtime::event::Content::Inline(nested.unwrap());
+    let crate::event::Fact::SignalReceived(signal) = &mut event.fact else { panic!() };
+    signal.content = crate::event::Content::Inline(nested.unwrap());
     assert!(matches!(event.encode(), Err(EncodeError::TooDeep)));
 }
