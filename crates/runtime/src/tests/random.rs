@@ -44,6 +44,7 @@ impl World {
     }
 
     /// Decides and commits; or dies before or after the commit.
+    #[expect(clippy::needless_pass_by_value, reason = "cues are made on the spot")]
     fn give(&mut self, cue: Cue, mortal: bool) {
         let decision = match self.desk.consider(cue.clone()) {
             Ok(decision) => decision,
@@ -476,7 +477,7 @@ fn whatever_happens_nothing_is_lost_or_repeated() {
     if let Ok(seed) = std::env::var("FREEHOLD_SEED") {
         return run(seed.parse().unwrap());
     }
-    for seed in 0..1_000 {
+    for seed in 0..400 {
         if let Err(panic) = std::panic::catch_unwind(|| run(seed)) {
             eprintln!("FREEHOLD_SEED={seed}");
             std::panic::resume_unwind(panic);
@@ -486,7 +487,7 @@ fn whatever_happens_nothing_is_lost_or_repeated() {
 
 #[test]
 fn recovery_of_every_prefix_ends() {
-    for seed in 0..20 {
+    for seed in 0..8 {
         let mut world = World::new(seed);
         for _ in 0..60 {
             world.step();
