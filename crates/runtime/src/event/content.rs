@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::Hash;
 
 /// The most bytes of content that an event holds itself. With the envelope
-/// and a refusal's worth of other fields it stays under the body's bound.
+/// and the other fields of any fact it stays under the bound of a body.
 pub const INLINE_BYTES_MAX: usize = 48 * 1024;
 
 /// Content, or where it is.
