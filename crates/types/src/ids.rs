@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
 use crate::Env;
@@ -30,7 +31,15 @@ macro_rules! ids {
 
             /// A new id, from the door's time and randomness.
             pub fn new(env: &dyn Env) -> Self {
-                Self(uuid_v7(env))
+                let mut random = [0; 10];
+                env.fill_random(&mut random);
+                Self::from_parts(env.now(), &random)
+            }
+
+            /// An id of a time and of chance that came in as values, for
+            /// those who may not ask for them.
+            pub fn from_parts(at: Timestamp, random: &[u8; 10]) -> Self {
+                Self(uuid::Builder::from_unix_timestamp_millis(millis(at), random).into_uuid())
             }
 
             /// Text that parts ids by age: those made in an earlier
@@ -59,6 +68,19 @@ macro_rules! ids {
                 parse($prefix, text).map(Self)
             }
         }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+                text.parse().map_err(de::Error::custom)
+            }
+        }
     )*};
 }
 
@@ -74,6 +96,16 @@ ids! {
     /// One life of one process that serves: a node that starts again is
     /// another one, so that its leases of before are not taken for its own.
     NodeId = "node_";
+    /// One run of the agent loop in a session.
+    TurnId = "turn_";
+    /// One write to a journal, by which a lost acknowledgement is looked up.
+    UnitId = "unit_";
+    /// One call of a tool; what its idempotency key is made of.
+    CallId = "call_";
+    /// One question that somebody is asked to decide.
+    ApprovalId = "appr_";
+    /// One timer of a session.
+    TimerId = "timer_";
 }
 
 /// What names one write among all others, so that one can see whether it took
@@ -93,12 +125,6 @@ impl WriteId {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
-}
-
-fn uuid_v7(env: &dyn Env) -> Uuid {
-    let mut random = [0; 10];
-    env.fill_random(&mut random);
-    uuid::Builder::from_unix_timestamp_millis(millis(env.now()), &random).into_uuid()
 }
 
 /// A clock before 1970 is wrong anyway; ids then sort by chance.

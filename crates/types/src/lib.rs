@@ -13,6 +13,7 @@ mod env;
 mod error;
 mod ids;
 mod money;
+mod offset;
 mod page;
 mod secret;
 mod tenant;
@@ -24,8 +25,12 @@ pub use db::{
 };
 pub use env::{BoxFuture, Env};
 pub use error::ErrorKind;
-pub use ids::{BudgetId, ExchangeId, IdError, KeyId, NodeId, SessionId, WriteId};
+pub use ids::{
+    ApprovalId, BudgetId, CallId, ExchangeId, IdError, KeyId, NodeId, SessionId, TimerId, TurnId,
+    UnitId, WriteId,
+};
 pub use money::{CostSum, Money, MoneyError, Rate, Rounding};
+pub use offset::Offset;
 pub use page::{Page, PageRequest};
 pub use secret::Secret;
 pub use tenant::{GroupId, KeyName, NameError, TenantId};

@@ -1,0 +1,118 @@
+//! Events of a session as a whole: its birth, forks, rewinds, seals, pins.
+
+use freehold_types::{Offset, SessionId};
+use serde::{Deserialize, Serialize};
+
+use super::{Hash, Limits, Name};
+
+/// A range of the journal, both ends in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Span {
+    /// The first.
+    pub from: Offset,
+    /// The last.
+    pub to: Offset,
+}
+
+impl Span {
+    /// Whether the offset is in it.
+    pub fn has(self, offset: Offset) -> bool {
+        self.from <= offset && offset <= self.to
+    }
+}
+
+/// The session exists. Always the first event of a journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionCreated {
+    /// The agent that works in it, with its version.
+    pub agent: Name,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// What it may use in all.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// Where a session comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Origin {
+    /// Somebody asked for it.
+    New,
+    /// A copy of another cell's session; its bundle's hash.
+    Imported {
+        /// Of the bundle.
+        bundle: Hash,
+    },
+}
+
+/// Another session begins with this one's events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Forked {
+    /// The other.
+    pub child: SessionId,
+    /// The last event that they share.
+    pub at: Offset,
+}
+
+/// The events before this one are another session's. What was under way
+/// there goes on there: here its turn is over, its timers, approvals and
+/// queued inputs are void.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForkedFrom {
+    /// The other.
+    pub parent: SessionId,
+    /// The last event that they share.
+    pub at: Offset,
+}
+
+/// The model no longer sees what came after an event. The events stay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rewound {
+    /// The last event that counts.
+    pub to: Offset,
+    /// The context as it was there.
+    pub context: Vec<Span>,
+    /// How many calls of tools were started in what is dropped: the world
+    /// does not rewind with the session, and the model is told so.
+    pub effects: u32,
+}
+
+/// The session goes on in another cell; here it refuses everything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sealed {
+    /// The cell that may take it.
+    pub cell: Name,
+    /// Of the bundle that it was given.
+    pub bundle: Hash,
+}
+
+/// The other cell has refused the session, which goes on here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unsealed {
+    /// Of that cell's signed refusal.
+    pub refusal: Hash,
+}
+
+/// An event must survive every compaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pinned {
+    /// Which.
+    pub at: Offset,
+}
+
+/// An event need not survive compactions any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unpinned {
+    /// Which.
+    pub at: Offset,
+}

@@ -1,0 +1,7 @@
+//! Tests over more than one module: the journal's bytes, tables of decisions,
+//! and sessions by chance.
+
+mod decisions;
+mod desk;
+mod journal;
+mod random;
