@@ -139,7 +139,7 @@ impl Health {
     /// another deployment stands in, a breaker may be wrong at no cost; here
     /// it would keep from a client what the provider would still have served.
     /// So a last resort is tried whatever [`Health::ask`] says, unless nothing
-    /// but failures came of it for [`SUSTAINED`] and
+    /// but failures came of it for `SUSTAINED` and
     /// [`BreakerRule::least_requests`]; and then one request a second still
     /// is, of which the first that succeeds closes the breaker.
     pub fn ask_last(&mut self, now: Duration) -> Verdict {
