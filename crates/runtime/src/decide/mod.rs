@@ -1,7 +1,7 @@
 //! What a session does next: a happening and a state give events to commit
 //! and, once they are committed, actions to perform.
 //!
-//! Each rule is in one place: [`cue`] says what can happen, a file a family
+//! Each rule is in one place: `cue` says what can happen, a file a family
 //! records it, `advance` says what follows of the state, and [`owed`] which
 //! actions the state owes. Since actions are a function of the state alone,
 //! whoever takes a session over owes exactly what its journal says.
