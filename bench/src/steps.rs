@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use freehold_store::journal::{self, Append, Due, NewEvent};
 use freehold_store::sessions::{self, NewSession};
 use freehold_store::waits::{self, Wait};
-use freehold_types::{BoxFuture, Db, Env, SessionId, TenantId, Unit, WriteId};
+use freehold_types::{BoxFuture, Db, Env, SessionId, TenantId, Unit, UnitId};
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
@@ -93,7 +93,7 @@ impl Stepper {
             session,
             after: head,
             epoch: NewSession::EPOCH,
-            id: WriteId::new(&self.env),
+            id: UnitId::new(&self.env),
             at,
             phase: Some("running"),
             due: Due::AsBefore,

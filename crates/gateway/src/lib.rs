@@ -31,6 +31,7 @@ mod pass;
 pub mod plan;
 pub mod refuse;
 mod relay;
+mod reply_headers;
 mod resolve;
 pub mod retry;
 pub mod route;

@@ -14,10 +14,10 @@ use crate::answer::{ERROR_LIMIT, collect};
 use crate::attempt::{Failed, Raw, Trying};
 use crate::book::{Book, Opening};
 use crate::call::{Call, Endpoint, Reply, ReplyBody};
-use crate::exchange::copy_headers;
 use crate::metrics::Outcome;
 use crate::plan::Provider;
 use crate::relay::Relay;
+use crate::reply_headers::copy_headers;
 use crate::retry::{Fault, retry_after};
 use crate::{Gateway, refuse, wire};
 

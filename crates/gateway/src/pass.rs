@@ -21,11 +21,12 @@ use crate::book::{Book, Opening};
 use crate::call::{Call, Endpoint, Reply, ReplyBody};
 use crate::eligible::unknown_model;
 use crate::embed::{EmbeddingsAsked, embeddings_answer};
-use crate::exchange::{copy_headers, finish, show_deployment};
+use crate::exchange::finish;
 use crate::fallback::Walk;
 use crate::options::{Capability, Pattern};
 use crate::plan::{Deployment, Route};
 use crate::relay::Relay;
+use crate::reply_headers::{copy_headers, show_deployment};
 use crate::{Gateway, refuse, wire};
 
 /// The output limit of a legacy completion that sets none: the endpoint's own

@@ -1,18 +1,23 @@
 //! A streamed answer on its way to the client.
 
+mod held;
+mod seen;
+
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use freehold_llm::format::codec;
-use freehold_llm::model::{ApiError, Delta, Event, Fold, Usage};
+use freehold_llm::model::{ApiError, Event, Fold, Usage};
 use freehold_llm::scan::{self, UsageTap};
 use freehold_llm::{Dialect, StreamDecoder, StreamEncoder, estimate};
 use freehold_types::{BodyError, BoxBody, BoxFuture, Code};
 use http_body::{Body, Frame};
 
+use self::held::Held;
+use self::seen::Seen;
 use crate::attempt::Failed;
 use crate::book::Book;
 use crate::engine::EngineStream;
@@ -318,41 +323,6 @@ impl Relay {
     }
 }
 
-/// Chunks that go out together.
-enum Held {
-    One(Bytes),
-    Joined(BytesMut),
-}
-
-impl Held {
-    fn len(&self) -> usize {
-        match self {
-            Self::One(bytes) => bytes.len(),
-            Self::Joined(bytes) => bytes.len(),
-        }
-    }
-
-    fn and(self, more: &[u8]) -> Self {
-        let mut joined = match self {
-            Self::Joined(joined) => joined,
-            Self::One(first) => {
-                let mut joined = BytesMut::with_capacity(JOINED_MOST);
-                joined.extend_from_slice(&first);
-                joined
-            }
-        };
-        joined.extend_from_slice(more);
-        Self::Joined(joined)
-    }
-
-    fn bytes(self) -> Bytes {
-        match self {
-            Self::One(bytes) => bytes,
-            Self::Joined(bytes) => bytes.freeze(),
-        }
-    }
-}
-
 enum Step {
     Bytes(Bytes),
     Event(Box<Event>),
@@ -516,53 +486,6 @@ fn tell_time(events: &[Event], book: Option<&Book>, encoder: &mut dyn StreamEnco
         && events.iter().any(|e| matches!(e, Event::Stop { .. } | Event::End { .. }))
     {
         encoder.tell_time(book.now_seconds());
-    }
-}
-
-/// What the books need of the events that pass.
-#[derive(Debug, Default)]
-struct Seen {
-    usage: Option<Usage>,
-    ended: bool,
-    bytes: u64,
-}
-
-impl Seen {
-    fn event(&mut self, event: &Event) {
-        match event {
-            Event::Start { usage: Some(usage), .. } | Event::Usage(usage) => {
-                self.usage = Some(usage.clone());
-            }
-            Event::Delta { delta, .. } => {
-                self.bytes += match delta {
-                    Delta::Text(t)
-                    | Delta::Refusal(t)
-                    | Delta::Reasoning(t)
-                    | Delta::Summary(t)
-                    | Delta::Input(t) => t.len() as u64,
-                    _ => 0,
-                };
-            }
-            Event::End { .. } => self.ended = true,
-            _ => {}
-        }
-    }
-
-    /// Encodes events; gives an error event back instead of encoding it.
-    fn encode(
-        &mut self,
-        events: &[Event],
-        encoder: &mut dyn StreamEncoder,
-        out: &mut Vec<u8>,
-    ) -> Option<ApiError> {
-        for event in events {
-            if let Event::Error(error) = event {
-                return Some(error.clone());
-            }
-            self.event(event);
-            encoder.event(event, out);
-        }
-        None
     }
 }
 

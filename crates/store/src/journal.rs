@@ -7,9 +7,7 @@
 
 use std::sync::Arc;
 
-use freehold_types::{
-    Db, DbError, ErrorKind, Row, SessionId, TenantId, Unit, Value, WriteId, args,
-};
+use freehold_types::{Db, DbError, ErrorKind, Row, SessionId, TenantId, Unit, UnitId, Value, args};
 use jiff::Timestamp;
 
 /// The most events that one append or one read has.
@@ -31,7 +29,7 @@ pub struct Append<'a> {
     /// The epoch that it writes under.
     pub epoch: u64,
     /// Names this append among all.
-    pub id: WriteId,
+    pub id: UnitId,
     /// When.
     pub at: Timestamp,
     /// Where the session then stands; `None` leaves it.
@@ -206,7 +204,7 @@ pub async fn is_in(
     tenant: &TenantId,
     session: SessionId,
     first: u64,
-    id: WriteId,
+    id: UnitId,
 ) -> Result<bool, DbError> {
     let args = args![tenant.shared(), session.to_string(), first, id.as_bytes()];
     Ok(!db.read(IS_IN, args).await?.is_empty())

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use freehold_types::{Db, DbError, NodeId, Row, SessionId, TenantId, Unit, WriteId, args};
+use freehold_types::{Db, DbError, NodeId, Row, SessionId, TenantId, Unit, UnitId, args};
 use jiff::Timestamp;
 
 /// A session that somebody should claim.
@@ -37,7 +37,7 @@ pub struct Claim<'a> {
     /// Who claims it.
     pub node: NodeId,
     /// Names this claim among all.
-    pub id: WriteId,
+    pub id: UnitId,
 }
 
 const CLAIM: &str = "UPDATE sessions SET epoch = epoch + 1, node = $4, claim = $5, due_at = NULL

@@ -42,6 +42,11 @@ macro_rules! ids {
                 Self(uuid::Builder::from_unix_timestamp_millis(millis(at), random).into_uuid())
             }
 
+            /// As a table keeps it.
+            pub fn as_bytes(&self) -> &[u8] {
+                self.0.as_bytes()
+            }
+
             /// Text that parts ids by age: those made in an earlier
             /// millisecond sort before it, all others after.
             pub fn floor(at: Timestamp) -> String {
@@ -106,25 +111,6 @@ ids! {
     ApprovalId = "appr_";
     /// One timer of a session.
     TimerId = "timer_";
-}
-
-/// What names one write among all others, so that one can see whether it took
-/// effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct WriteId([u8; 16]);
-
-impl WriteId {
-    /// A new one, from the door's randomness.
-    pub fn new(env: &dyn Env) -> Self {
-        let mut bytes = [0; 16];
-        env.fill_random(&mut bytes);
-        Self(bytes)
-    }
-
-    /// As it is stored.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
 }
 
 /// A clock before 1970 is wrong anyway; ids then sort by chance.

@@ -27,7 +27,7 @@ pub use env::{BoxFuture, Env};
 pub use error::ErrorKind;
 pub use ids::{
     ApprovalId, BudgetId, CallId, ExchangeId, IdError, KeyId, NodeId, SessionId, TimerId, TurnId,
-    UnitId, WriteId,
+    UnitId,
 };
 pub use money::{CostSum, Money, MoneyError, Rate, Rounding};
 pub use offset::Offset;

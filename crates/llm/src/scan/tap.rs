@@ -1,13 +1,15 @@
 //! Watches a streamed answer while its bytes are relayed.
 
+mod event;
+mod text;
+
 use std::ops::Range;
 
 use memchr::memmem::Finder;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 
-use super::lex::{Lexer, Visit};
-use super::usage::{ChatUsage, MessagesUsage, ResponsesUsage};
+use self::event::{ChatChunk, ErrorEvent, ErrorObject, MessagesEvent, ResponsesEvent, type_word};
+use self::text::{starts_after, text_after, text_of};
+use super::usage::MessagesUsage;
 use crate::model::{Dialect, Usage};
 
 /// The most bytes of one unfinished event that a tap holds. Beyond it the
@@ -361,118 +363,6 @@ impl Cursor {
             if line == end {
                 return Some(self.line);
             }
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct ChatChunk {
-    choices: Option<Vec<IgnoredAny>>,
-    usage: Option<ChatUsage>,
-    error: Option<ErrorObject>,
-}
-
-#[derive(Deserialize)]
-struct ResponsesEvent {
-    response: Option<ResponsesBody>,
-}
-
-#[derive(Deserialize)]
-struct ResponsesBody {
-    usage: Option<ResponsesUsage>,
-    error: Option<ErrorObject>,
-}
-
-#[derive(Deserialize)]
-struct MessagesEvent {
-    usage: Option<MessagesUsage>,
-    message: Option<MessagesStart>,
-}
-
-#[derive(Deserialize)]
-struct MessagesStart {
-    usage: Option<MessagesUsage>,
-}
-
-#[derive(Deserialize)]
-struct ErrorEvent {
-    error: Option<ErrorObject>,
-    code: Option<serde_json::Value>,
-    message: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct ErrorObject {
-    r#type: Option<String>,
-    code: Option<serde_json::Value>,
-    message: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct TypeOnly<'a> {
-    #[serde(borrow)]
-    r#type: Option<std::borrow::Cow<'a, str>>,
-}
-
-/// The event's `type`: at the start, where providers put it, else looked up.
-fn type_word<'a>(data: &'a [u8], copy: &'a mut [u8; 48]) -> &'a [u8] {
-    let at_start = data.strip_prefix(b"{\"type\":").and_then(|rest| {
-        let rest = rest.trim_ascii_start().strip_prefix(b"\"")?;
-        rest.get(..memchr::memchr(b'"', rest)?)
-    });
-    if let Some(word) = at_start {
-        return word;
-    }
-    let found = serde_json::from_slice::<TypeOnly<'_>>(data).ok().and_then(|t| t.r#type);
-    let word = found.unwrap_or_default();
-    let Some(place) = copy.get_mut(..word.len()) else { return b"" };
-    place.copy_from_slice(word.as_bytes());
-    place
-}
-
-/// True if after one of the names (each `len` bytes long) a colon and a value
-/// that begins with `byte` follow.
-fn starts_after(data: &[u8], mut names: impl Iterator<Item = usize>, len: usize, byte: u8) -> bool {
-    names.any(|at| {
-        let rest = data.get(at + len..).unwrap_or_default().trim_ascii_start();
-        rest.strip_prefix(b":").is_some_and(|r| r.trim_ascii_start().first() == Some(&byte))
-    })
-}
-
-/// Bytes of generated text in the value after the colon at `at`.
-fn text_after(data: &[u8], at: usize) -> u64 {
-    let mut lexer = Lexer::new(data, at);
-    lexer.space();
-    if lexer.expect(b':', "").is_err() { 0 } else { text_of(data, lexer.at()) }
-}
-
-fn text_of(data: &[u8], at: usize) -> u64 {
-    let mut count = DeltaText(0);
-    // What is no JSON has no text to count; the client sees it all the same.
-    let _unreadable = Lexer::new(data, at).value(b"delta", 0, &mut count).is_err();
-    count.0
-}
-
-/// Counts the strings that a model has written. A delta that is itself a
-/// string (Responses) stands under the name `delta`.
-struct DeltaText(u64);
-
-impl Visit for DeltaText {
-    fn string(&mut self, key: &[u8], raw: &[u8]) {
-        if matches!(
-            key,
-            b"delta"
-                | b"content"
-                | b"text"
-                | b"reasoning_content"
-                | b"reasoning"
-                | b"thinking"
-                | b"partial_json"
-                | b"arguments"
-                | b"refusal"
-                | b"input"
-        ) {
-            self.0 += raw.len() as u64;
         }
     }
 }

@@ -11,7 +11,7 @@ use freehold_store::lost::Lost;
 use freehold_store::sessions::{self, NewSession, Session};
 use freehold_types::{
     BoxFuture, Db, DbError, Env, ExchangeId, KeyName, Money, Rounding, SessionId, TenantId, Unit,
-    WriteId,
+    UnitId,
 };
 use jiff::Timestamp;
 
@@ -121,8 +121,8 @@ impl Env for Counted {
 }
 
 /// A name that no other write has.
-pub(crate) fn write_id() -> WriteId {
-    WriteId::new(&Counted)
+pub(crate) fn write_id() -> UnitId {
+    UnitId::new(&Counted)
 }
 
 pub(crate) fn session(n: u32) -> SessionId {
