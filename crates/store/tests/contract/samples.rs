@@ -112,7 +112,8 @@ impl Env for Counted {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let next = NEXT.fetch_add(1, Ordering::Relaxed).to_le_bytes();
         out.fill(0);
-        out.iter_mut().zip(next).for_each(|(out, byte)| *out = byte);
+        // From the end: an id's version stands in its first bits.
+        out.iter_mut().rev().zip(next).for_each(|(out, byte)| *out = byte);
     }
 
     fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
