@@ -137,9 +137,10 @@ impl FromStr for Money {
         if fraction.len() > 9 {
             return Err(MoneyError::TooFine);
         }
-        let units: i64 = whole.parse().map_err(|_| MoneyError::TooLarge)?;
+        let units: i128 = whole.parse().map_err(|_| MoneyError::TooLarge)?;
         let nanos: i128 = format!("{fraction:0<9}").parse().map_err(|_| MoneyError::Malformed)?;
-        let amount = i128::from(units) * NANOS_PER_UNIT + nanos;
+        let amount = units.checked_mul(NANOS_PER_UNIT).and_then(|units| units.checked_add(nanos));
+        let amount = amount.ok_or(MoneyError::TooLarge)?;
         Self::from_nanos(if negative { -amount } else { amount }).ok_or(MoneyError::TooLarge)
     }
 }
@@ -253,13 +254,18 @@ mod tests {
             assert_eq!(text.parse::<Money>(), Err(MoneyError::Malformed), "{text}");
         }
         assert_eq!("0.1234567891".parse::<Money>(), Err(MoneyError::TooFine));
-        assert_eq!("9223372036854775808".parse::<Money>(), Err(MoneyError::TooLarge));
+        for beyond in
+            ["9223372036854775808", "-9223372036854775808.1", &"9".repeat(39), &"9".repeat(99)]
+        {
+            assert_eq!(beyond.parse::<Money>(), Err(MoneyError::TooLarge), "{beyond}");
+        }
     }
 
     #[test]
     fn bounds_are_those_of_the_columns() {
         assert_eq!(Money::MAX.to_columns(), (i64::MAX, 999_999_999));
         assert_eq!(Money::MIN.to_columns(), (i64::MIN, 0));
+        assert_eq!(money(&Money::MIN.to_string()), Money::MIN);
         assert_eq!(Money::MAX.checked_add(money("0.000000001")), None);
         assert_eq!(Money::MAX.saturating_add(Money::MAX), Money::MAX);
         assert_eq!(Money::MIN.saturating_sub(Money::MAX), Money::MIN);

@@ -70,7 +70,7 @@ impl Usage {
         }
         let report = call(&self.data, &Method::GET, &path, None)?;
         let rows = report.get("data").and_then(Value::as_array).cloned().unwrap_or_default();
-        let sums = ["exchanges", "errors", "input_tokens", "output_tokens", "cost"];
+        let sums = ["exchanges", "errors", "lost", "input_tokens", "output_tokens", "cost"];
         let fields: Vec<&str> = self.by.iter().map(String::as_str).chain(sums).collect();
         let headings: Vec<String> = fields.iter().map(|field| field.to_uppercase()).collect();
         let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
