@@ -114,6 +114,8 @@ struct Shared {
     counters: Counters,
     /// Why the last try to connect failed, until one succeeds.
     down: Mutex<Option<String>>,
+    /// Held by the one unit that is sent again after a conflict.
+    aside: tokio::sync::Mutex<()>,
     closing: watch::Sender<bool>,
 }
 
@@ -141,6 +143,7 @@ impl Postgres {
             answer_timeout: options.answer_timeout,
             counters: Counters::default(),
             down: Mutex::default(),
+            aside: tokio::sync::Mutex::default(),
             closing: watch::Sender::new(false),
         });
         let writes = Arc::new(Queue::new(options.queue_units, options.queue_bytes));

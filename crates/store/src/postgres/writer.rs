@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use freehold_types::{DbError, Guard, Statement, Unit, UnitReceipt};
 use futures_util::future::{Either, select};
-use tokio::sync::oneshot;
+use tokio::sync::{MutexGuard, oneshot};
 
 use super::Shared;
 use super::connect::Purpose;
-use super::fault::{Known, Next, next};
+use super::fault::{Class, Known, Next, next};
 use super::line::Line;
 use super::queue::Queue;
 use super::session::{Session, Stopped, Why};
@@ -29,7 +29,7 @@ pub(super) type Outcome = Result<UnitReceipt, DbError>;
 
 /// Writes what comes until the queue is closed and empty.
 pub(super) async fn run(shared: Arc<Shared>, queue: Arc<Queue<Job>>) {
-    let mut line = Line::new(shared, Purpose::Writing);
+    let mut line = Line::new(Arc::clone(&shared), Purpose::Writing);
     loop {
         let job = match line.idle().await {
             // What waits when the store closes is told so by the database.
@@ -43,8 +43,17 @@ pub(super) async fn run(shared: Arc<Shared>, queue: Arc<Queue<Job>>) {
             },
         };
         let Some(Job { unit, answer, until }) = job else { return };
-        let outcome = Attempts { line: &mut line, unit: &unit, until, doubt: None, tried: 0 };
-        let outcome = outcome.run().await;
+        let own = Arc::clone(&shared);
+        let attempts = Attempts {
+            line: &mut line,
+            unit: &unit,
+            until,
+            doubt: None,
+            tried: 0,
+            aside: &own.aside,
+            alone: None,
+        };
+        let outcome = attempts.run().await;
         // An error here is a caller that no longer waits.
         drop(answer.send(outcome));
     }
@@ -68,6 +77,9 @@ struct Attempts<'a> {
     /// An earlier sending's commit is without an answer.
     doubt: Option<Doubt>,
     tried: u32,
+    aside: &'a tokio::sync::Mutex<()>,
+    /// Held once the unit stood in another one's way.
+    alone: Option<MutexGuard<'a, ()>>,
 }
 
 struct Doubt {
@@ -118,6 +130,12 @@ impl Attempts<'_> {
         };
         match next(fault.class, known) {
             Next::Again { fresh, doubt } => {
+                if fault.class == Class::Conflict && self.alone.is_none() {
+                    // Those that collided go one after the other from here on,
+                    // so that each deadlock, which the server takes a second
+                    // to see, leaves one fewer that can be in another.
+                    self.alone = Some(self.aside.lock().await);
+                }
                 if fresh {
                     self.line.drop_session();
                 }
