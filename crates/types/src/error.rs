@@ -1,8 +1,11 @@
 //! The closed set of error kinds, each of which tells a caller what to do.
 
+use serde::{Deserialize, Serialize};
+
 /// What a caller can do about an error. Closed on purpose: a new kind needs a
 /// caller that would act differently on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
     /// The request is wrong; mend it before sending it again.
     Invalid,

@@ -1,11 +1,14 @@
 //! A streamed answer, event by event.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Annotation, ApiError, Dialect, Extra, Item, Logprob, Part, Seal, Stop, Usage};
 
 /// Which item of which choice an event is about.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 pub struct Slot {
     /// The alternative.
     pub choice: u32,
@@ -20,7 +23,8 @@ pub struct Slot {
 /// perhaps more than once (the last counts); `End`. `Error` may come
 /// anywhere and is last. Items of one choice may overlap (parallel calls in
 /// Chat). An encoder must take any such order.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Event {
     /// The answer begins.
     Start {
@@ -29,10 +33,13 @@ pub enum Event {
         /// The model that answers.
         model: String,
         /// Seconds since 1970.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         created: Option<i64>,
         /// What is known of usage at the start (Anthropic's input tokens).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         usage: Option<Usage>,
         /// What only the origin knows.
+        #[serde(default, skip_serializing_if = "Extra::is_bare")]
         extra: Extra,
     },
     /// An item begins. `head` is the item without its content: a message
@@ -69,6 +76,7 @@ pub enum Event {
         /// Which.
         slot: Slot,
         /// Late extras, and the id if it came late.
+        #[serde(default, skip_serializing_if = "Extra::is_bare")]
         extra: Extra,
     },
     /// A choice is complete.
@@ -78,6 +86,7 @@ pub enum Event {
         /// Why.
         stop: Stop,
         /// What only the origin knows of the choice.
+        #[serde(default, skip_serializing_if = "Extra::is_bare")]
         extra: Extra,
     },
     /// Tokens used so far, all fields cumulative.
@@ -86,8 +95,10 @@ pub enum Event {
     /// into it.
     End {
         /// Late extras.
+        #[serde(default, skip_serializing_if = "Extra::is_bare")]
         extra: Extra,
         /// The lane that served it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         service_tier: Option<String>,
     },
     /// Keeps the connection alive.
@@ -106,7 +117,8 @@ pub enum Event {
 }
 
 /// More content of an item.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Delta {
     /// Of a text part.
     Text(String),

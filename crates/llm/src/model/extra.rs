@@ -1,5 +1,6 @@
 //! Fields that only one dialect knows.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Dialect;
@@ -7,15 +8,18 @@ use crate::Losses;
 
 /// What a decoder met and the hub has no place for. It is written back by the
 /// same dialect's encoder and reported as lost by every other.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Extra {
     /// The dialect whose fields these are. `None` only while empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Dialect>,
     /// The fields as they came, in their order.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub fields: Map<String, Value>,
     /// How the origin wrote what the hub holds, where it has several ways
     /// (`max_tokens` or `max_completion_tokens`, a string or a list of one).
     /// Read only by the origin's encoder; crossing loses nothing with it.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub spelling: Map<String, Value>,
 }
 
@@ -55,6 +59,11 @@ impl Extra {
     /// True where there is nothing to carry.
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
+    }
+
+    /// True where it is as if it were not there: no spelling either.
+    pub fn is_bare(&self) -> bool {
+        self.fields.is_empty() && self.spelling.is_empty()
     }
 
     /// Writes the fields into `object` if they belong to `dialect`, without

@@ -24,7 +24,10 @@ pub use request::{
 };
 
 /// A wire API for calling a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
 pub enum Dialect {
     /// OpenAI Chat Completions: `POST /v1/chat/completions`.
     Chat,

@@ -1,11 +1,12 @@
 //! A request to a model.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
 use super::{CacheMark, Dialect, Extra, Item, Part};
 
 /// A request to a model, whatever dialect it came in.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     /// The dialect it was decoded from.
     pub origin: Dialect,
@@ -14,57 +15,83 @@ pub struct Request {
     /// Standing orders outside of the conversation (Anthropic's `system`,
     /// Responses' `instructions`). System messages in the conversation stay
     /// in `items`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub instructions: Vec<Part>,
     /// The conversation, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<Item>,
     /// Tools the model may call.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<Tool>,
     /// Whether and which it must.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<ToolChoice>,
     /// Whether several calls may come at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parallel_tool_calls: Option<bool>,
     /// The most output tokens, reasoning included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u64>,
     /// Sampling temperature, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<Number>,
     /// Nucleus sampling, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_p: Option<Number>,
     /// Only the k likeliest tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_k: Option<u64>,
     /// As written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frequency_penalty: Option<Number>,
     /// As written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub presence_penalty: Option<Number>,
     /// For repeatable sampling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<i64>,
     /// Strings that end the answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stop: Vec<String>,
     /// How many answers; `None` is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n: Option<u32>,
     /// Token probabilities wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logprobs: Option<LogprobRequest>,
     /// The form of the answer's text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<OutputFormat>,
     /// How much to think.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<ReasoningRequest>,
     /// `low`, `medium`, `high`: how much to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verbosity: Option<String>,
     /// Answer as a stream.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stream: bool,
     /// The client asked for usage in the stream, where a dialect leaves it
     /// out by default.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stream_usage: bool,
     /// The end user, for the provider's abuse detection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// The client's own labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Map<String, Value>>,
     /// The provider's lane (`auto`, `flex`, `priority`...), in its words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<String>,
     /// Joins requests that share a prompt prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_cache_key: Option<String>,
     /// Whether the provider may keep the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<bool>,
     /// What only the origin knows.
+    #[serde(default, skip_serializing_if = "Extra::is_bare")]
     pub extra: Extra,
 }
 
@@ -105,28 +132,34 @@ impl Request {
 }
 
 /// A tool offered to the model.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tool {
     /// What it is.
     pub body: ToolBody,
     /// A cache breakpoint after the tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheMark>,
     /// What only the origin knows of it.
+    #[serde(default, skip_serializing_if = "Extra::is_bare")]
     pub extra: Extra,
 }
 
 /// The kinds of tool.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ToolBody {
     /// Takes a JSON object.
     Function {
         /// Its name.
         name: String,
         /// What it is for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         description: Option<String>,
         /// A JSON schema of its input; `None` takes no input.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         schema: Option<Value>,
         /// Whether the input must fit the schema.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         strict: Option<bool>,
     },
     /// Takes free text.
@@ -134,8 +167,10 @@ pub enum ToolBody {
         /// Its name.
         name: String,
         /// What it is for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         description: Option<String>,
         /// A grammar for the text, as the dialect writes it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         format: Option<Value>,
     },
     /// A tool that the provider runs, or one that only its dialect knows.
@@ -148,7 +183,8 @@ pub enum ToolBody {
 }
 
 /// Whether and which tool must be called.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ToolChoice {
     /// As the model likes.
     Auto,
@@ -168,14 +204,16 @@ pub enum ToolChoice {
 }
 
 /// Token probabilities wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogprobRequest {
     /// How many of the likeliest tokens at each place; `None` leaves it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top: Option<u8>,
 }
 
 /// The form of the answer's text.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OutputFormat {
     /// Anything.
     Text,
@@ -185,36 +223,46 @@ pub enum OutputFormat {
     JsonSchema {
         /// A name for it; dialects that need one get `output` where it is
         /// missing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
         /// What it is for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         description: Option<String>,
         /// The schema.
         schema: Value,
         /// Whether it binds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         strict: Option<bool>,
     },
 }
 
 /// How much a model may think.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ReasoningRequest {
     /// By word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effort: Option<Effort>,
     /// By tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_tokens: Option<u64>,
     /// `Some(false)` switches thinking off, `Some(true)` on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
     /// Which summary of it is wanted (`auto`, `concise`, `detailed`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
     /// The reasoning must come back sealed, so that a stateless client can
     /// show it again (Responses' `include: reasoning.encrypted_content`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub want_seal: bool,
     /// What only the origin knows.
+    #[serde(default, skip_serializing_if = "Extra::is_bare")]
     pub extra: Extra,
 }
 
 /// Effort in words, weakest first.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Effort {
     /// No thinking.
     None,
