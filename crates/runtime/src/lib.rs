@@ -11,10 +11,13 @@
 //! `testdata/journal/`.
 
 pub mod canonical;
+pub mod content;
 pub mod decide;
 
 pub mod event;
+pub mod models;
 pub mod state;
+pub mod tools;
 
 #[cfg(test)]
 mod tests;

@@ -28,6 +28,8 @@ pub enum Cue {
         busy: Busy,
         /// Of the client's idempotency key and request.
         key: Option<Hash>,
+        /// Whether the content brings settings.
+        settings: bool,
     },
     /// A signal came.
     Signal {

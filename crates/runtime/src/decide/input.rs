@@ -12,6 +12,7 @@ pub(super) fn input(
     content: Content,
     busy: Busy,
     key: Option<Hash>,
+    settings: bool,
 ) -> Result<(), Refused> {
     let turn = book.state.turn.as_ref().map(|turn| turn.id);
     if let (Some(turn), Busy::Reject) = (turn, busy) {
@@ -21,7 +22,7 @@ pub(super) fn input(
     if turn.is_some() && busy == Busy::Rollback && !room {
         return Err(Refused::Full("rewinds; compact first"));
     }
-    queue(book, InputAccepted { content, busy, key })
+    queue(book, InputAccepted { content, busy, key, settings })
 }
 
 fn queue(book: &mut Book<'_>, input: InputAccepted) -> Result<(), Refused> {

@@ -97,7 +97,9 @@ pub fn decide(state: &State, cue: Cue, given: &Given<'_>) -> Result<Decision, Re
 fn record(book: &mut Book<'_>, cue: Cue) -> Result<(), Refused> {
     match cue {
         Cue::Create { agent, origin, limits } => session::create(book, agent, origin, limits),
-        Cue::Input { content, busy, key } => input::input(book, content, busy, key),
+        Cue::Input { content, busy, key, settings } => {
+            input::input(book, content, busy, key, settings)
+        },
         Cue::Signal { name, content } => input::signal(book, name, content),
         Cue::Chunk { asked, content } => model::chunk(book, asked, content),
         Cue::Answered { asked, answer } => model::answered(book, asked, answer),

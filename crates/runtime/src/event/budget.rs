@@ -24,6 +24,24 @@ pub struct Limits {
     pub active_ms: Option<u64>,
 }
 
+impl Limits {
+    /// Whether none is set.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// These, and the others' where these say nothing.
+    #[must_use]
+    pub fn or(self, others: Self) -> Self {
+        Self {
+            steps: self.steps.or(others.steps),
+            tokens: self.tokens.or(others.tokens),
+            cost: self.cost.or(others.cost),
+            active_ms: self.active_ms.or(others.active_ms),
+        }
+    }
+}
+
 /// Whose limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

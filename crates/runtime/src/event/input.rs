@@ -33,6 +33,9 @@ pub struct InputAccepted {
     /// Of the client's idempotency key and request, if it sent one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Hash>,
+    /// Whether the content brings settings, which hold from when it is taken.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settings: bool,
 }
 
 /// Inputs become part of the context, here and in this order.

@@ -56,6 +56,9 @@ pub struct State {
     pub context: Context,
     /// Events that no compaction may drop.
     pub pins: Vec<Offset>,
+    /// The event with the settings in force; `None` for those that the session
+    /// was made with.
+    pub settings: Option<Offset>,
     /// Inputs that wait, in order of arrival.
     pub queue: Vec<Queued>,
     /// The turn that runs.
@@ -76,6 +79,8 @@ pub struct Queued {
     pub at: Offset,
     /// What was asked for it.
     pub busy: Busy,
+    /// Whether it brings settings.
+    pub settings: bool,
 }
 
 /// A question that waits.

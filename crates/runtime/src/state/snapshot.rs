@@ -175,7 +175,8 @@ mod tests {
                 tokens: u64::MAX,
             },
             pins: vec![FAR; PINS_MAX],
-            queue: vec![Queued { at: FAR, busy: Busy::Interrupt }; QUEUE_MAX],
+            settings: Some(FAR),
+            queue: vec![Queued { at: FAR, busy: Busy::Interrupt, settings: true }; QUEUE_MAX],
             turn: Some(turn()),
             approvals: vec![approval.clone(); CALLS_MAX],
             decided: vec![

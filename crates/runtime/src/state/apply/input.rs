@@ -5,14 +5,18 @@ use crate::event::{Busy, Event, InputTaken};
 use crate::state::{QUEUE_MAX, Queued, State};
 
 impl State {
-    pub(super) fn queued(&mut self, event: &Event, busy: Busy) -> Fit {
-        let queued = Queued { at: event.offset, busy };
+    pub(super) fn queued(&mut self, event: &Event, busy: Busy, settings: bool) -> Fit {
+        let queued = Queued { at: event.offset, busy, settings };
         push(&mut self.queue, QUEUE_MAX, queued, "more inputs than may wait")
     }
 
     pub(super) fn input_taken(&mut self, event: &Event, fact: &InputTaken) -> Fit {
         for input in &fact.inputs {
-            take(&mut self.queue, |queued| queued.at == *input).ok_or("an input does not wait")?;
+            let queued = take(&mut self.queue, |queued| queued.at == *input)
+                .ok_or("an input does not wait")?;
+            if queued.settings {
+                self.settings = Some(queued.at);
+            }
         }
         let turn = self.turn.as_mut().ok_or("no turn is open")?;
         turn.taken = Some(event.offset);

@@ -35,7 +35,7 @@ impl State {
         }
         match timer.call {
             Some(_) => Ok(()),
-            None => self.queued(event, Busy::Enqueue),
+            None => self.queued(event, Busy::Enqueue, false),
         }
     }
 

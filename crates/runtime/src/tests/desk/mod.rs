@@ -146,7 +146,7 @@ impl Desk {
     }
 
     pub(crate) fn input(busy: Busy) -> Cue {
-        Cue::Input { content: Content::text("hello"), busy, key: None }
+        Cue::Input { content: Content::text("hello"), busy, key: None, settings: false }
     }
 
     /// The attempt that is open.
