@@ -1,5 +1,6 @@
 //! How a session goes away: at once for all who ask, and then for good, in
-//! bounded units.
+//! bounded units. What [`forks`](crate::forks) begin with stays until the last
+//! of them is deleted, and nobody but them can read it.
 
 use std::sync::Arc;
 
@@ -10,10 +11,11 @@ const DELETE: &str = "UPDATE sessions SET deleted_at = $3, epoch = epoch + 1, no
     claim = NULL, due_at = NULL WHERE tenant = $1 AND id = $2 AND deleted_at IS NULL";
 /// With it goes the key without which the content cannot be read, wherever a
 /// copy of it lies. The runtime bounds how many timers and waits there are.
-const AT_ONCE: [&str; 3] = [
+const AT_ONCE: [&str; 4] = [
     "DELETE FROM profiles WHERE tenant = $1 AND session = $2",
     "DELETE FROM timers WHERE tenant = $1 AND session = $2",
     "DELETE FROM waits WHERE tenant = $1 AND session = $2",
+    "DELETE FROM ancestors WHERE tenant = $1 AND session = $2",
 ];
 const DELETED: &str = "SELECT tenant, id FROM sessions
     WHERE deleted_at IS NOT NULL AND (tenant, id) > ($1, $2) ORDER BY tenant, id LIMIT $3";
@@ -22,7 +24,8 @@ const HOLD: &str = "UPDATE sessions SET due_at = NULL
     WHERE tenant = $1 AND id = $2 AND deleted_at IS NOT NULL";
 const SWEEP: [&str; 4] = [
     "DELETE FROM events WHERE tenant = $1 AND session = $2 AND at_offset IN (
-        SELECT at_offset FROM events WHERE tenant = $1 AND session = $2
+        SELECT at_offset FROM events WHERE tenant = $1 AND session = $2 AND at_offset >
+            (SELECT COALESCE(MAX(up_to), 0) FROM holds WHERE tenant = $1 AND session = $2)
         ORDER BY at_offset LIMIT $3)",
     "DELETE FROM idempotency_keys WHERE tenant = $1 AND session = $2 AND name IN (
         SELECT name FROM idempotency_keys WHERE tenant = $1 AND session = $2
@@ -34,24 +37,34 @@ const SWEEP: [&str; 4] = [
         SELECT at_offset FROM snapshots WHERE tenant = $1 AND session = $2
         ORDER BY at_offset LIMIT $3)",
 ];
+/// Who still holds something of this one holds what it begins with, too.
+const FORGET_FORK: &str = "DELETE FROM forks WHERE tenant = $1 AND session = $2
+    AND NOT EXISTS (SELECT 1 FROM holds WHERE tenant = $1 AND session = $2)";
 /// Blobs lie elsewhere: whoever removes them takes their references away.
 const END: &str = "DELETE FROM sessions WHERE tenant = $1 AND id = $2 AND deleted_at IS NOT NULL
     AND NOT EXISTS (SELECT 1 FROM events WHERE tenant = $1 AND session = $2)
     AND NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE tenant = $1 AND session = $2)
     AND NOT EXISTS (SELECT 1 FROM timelines WHERE tenant = $1 AND session = $2)
     AND NOT EXISTS (SELECT 1 FROM snapshots WHERE tenant = $1 AND session = $2)
-    AND NOT EXISTS (SELECT 1 FROM blob_refs WHERE tenant = $1 AND session = $2)";
+    AND NOT EXISTS (SELECT 1 FROM blob_refs WHERE tenant = $1 AND session = $2)
+    AND NOT EXISTS (SELECT 1 FROM forks WHERE tenant = $1 AND session = $2)
+    AND NOT EXISTS (SELECT 1 FROM holds WHERE tenant = $1 AND session = $2)";
 
 /// Deletes a session, whoever works on it: nobody finds it any more, and no
 /// write of before takes effect. Fails its guard if there is none.
 pub fn delete(tenant: &TenantId, id: SessionId, at: Timestamp) -> Unit {
     let mut unit = Unit::new("sessions.delete");
+    add(&mut unit, tenant, id, at);
+    unit
+}
+
+/// The statements of [`delete`].
+pub(crate) fn add(unit: &mut Unit, tenant: &TenantId, id: SessionId, at: Timestamp) {
     let (tenant, id): (_, Arc<str>) = (tenant.shared(), id.to_string().into());
     unit.expect(1, DELETE, args![Arc::clone(&tenant), Arc::clone(&id), at]);
     for sql in AT_ONCE {
         unit.run(sql, args![Arc::clone(&tenant), Arc::clone(&id)]);
     }
-    unit
 }
 
 /// Sessions that are deleted and not swept away yet, by the batch.
@@ -75,6 +88,7 @@ pub fn sweep(tenant: &TenantId, id: SessionId, limit: u32) -> Unit {
     for sql in SWEEP {
         unit.run(sql, args![Arc::clone(&tenant), Arc::clone(&id), limit]);
     }
+    unit.run(FORGET_FORK, args![Arc::clone(&tenant), Arc::clone(&id)]);
     unit.run(END, args![tenant, id]);
     unit
 }

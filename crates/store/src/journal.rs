@@ -10,6 +10,8 @@ use std::sync::Arc;
 use freehold_types::{Db, DbError, ErrorKind, Row, SessionId, TenantId, Unit, UnitId, Value, args};
 use jiff::Timestamp;
 
+use crate::forks::{self, Lineage};
+
 /// The most events that one append or one read has.
 pub const MAX_EVENTS: usize = 256;
 /// The most bytes of an event's body; more goes into a blob.
@@ -126,6 +128,10 @@ const READ: &str = "SELECT at_offset, kind, version, at, body FROM events
     WHERE tenant = $1 AND session = $2 AND at_offset > $3 AND at_offset <= $4
     AND EXISTS (SELECT 1 FROM sessions WHERE tenant = $1 AND id = $2 AND deleted_at IS NULL)
     ORDER BY at_offset LIMIT $5";
+/// For a fork: what it begins with stays when its owner is deleted.
+const READ_SHARED: &str = "SELECT at_offset, kind, version, at, body FROM events
+    WHERE tenant = $1 AND session = $2 AND at_offset > $3 AND at_offset <= $4
+    ORDER BY at_offset LIMIT $5";
 const PUT_SNAPSHOT: &str = "INSERT INTO snapshots (tenant, session, at_offset, body)
     VALUES ($1, $2, $3, $4) ON CONFLICT (tenant, session)
     DO UPDATE SET at_offset = excluded.at_offset, body = excluded.body";
@@ -223,6 +229,64 @@ pub async fn read(
     let limit = limit.min(MAX_EVENTS) as u64;
     let args = args![tenant.shared(), session.to_string(), after, up_to, limit];
     db.read(READ, args).await?.into_iter().map(event).collect()
+}
+
+/// The events of a session and of those that it was forked from, as one
+/// journal; bounds as for [`read`]. Asks once for each generation that the
+/// range touches, and once for the session itself.
+pub async fn read_through(
+    db: &dyn Db,
+    tenant: &TenantId,
+    lineage: &Lineage,
+    after: u64,
+    up_to: u64,
+    limit: usize,
+) -> Result<Vec<Event>, DbError> {
+    let limit = limit.min(MAX_EVENTS);
+    let mut events = Vec::new();
+    if after < lineage.base().min(up_to) {
+        events = read_shared(db, tenant, lineage, after, up_to, limit).await?;
+        // Asked after: while the fork is there, so is what it begins with.
+        if !forks::is_there(db, tenant, lineage.session()).await? {
+            return Ok(Vec::new());
+        }
+        let expected = (lineage.base().min(up_to) - after).min(limit as u64);
+        let offsets = events.iter().map(|event| event.offset);
+        if !offsets.eq(after + 1..=after + expected) {
+            let session = lineage.session();
+            let lack = format!("the fork {session} lacks events that it begins with");
+            return Err(DbError::Corrupt(lack));
+        }
+    }
+    let (last, room) = (after + events.len() as u64, limit - events.len());
+    if room > 0 && last < up_to {
+        events.extend(read(db, tenant, lineage.session(), last, up_to, room).await?);
+    }
+    Ok(events)
+}
+
+async fn read_shared(
+    db: &dyn Db,
+    tenant: &TenantId,
+    lineage: &Lineage,
+    after: u64,
+    up_to: u64,
+    limit: usize,
+) -> Result<Vec<Event>, DbError> {
+    let mut events = Vec::new();
+    let mut begin = after;
+    for ancestor in lineage.ancestors() {
+        let (end, room) = (ancestor.up_to.min(up_to), limit - events.len());
+        if begin >= end || room == 0 {
+            continue;
+        }
+        let args = args![tenant.shared(), ancestor.session.to_string(), begin, end, room as u64];
+        for row in db.read(READ_SHARED, args).await? {
+            events.push(event(row)?);
+        }
+        begin = end;
+    }
+    Ok(events)
 }
 
 /// The newest snapshot of a session.

@@ -56,6 +56,14 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0003_sessions.sql"),
         postgres: include_str!("../migrations/postgres/0003_sessions.sql"),
     },
+    Migration {
+        number: 4,
+        name: "forks",
+        // A binary of before would sweep away what forks hold.
+        oldest: 4,
+        sqlite: include_str!("../migrations/sqlite/0004_forks.sql"),
+        postgres: include_str!("../migrations/postgres/0004_forks.sql"),
+    },
 ];
 
 /// Brings the database up to the last of `migrations`, or refuses one that was

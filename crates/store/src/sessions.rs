@@ -22,6 +22,9 @@ pub const TABLES: &[(&str, &str)] = &[
     ("waits", "session"),
     ("idempotency_keys", "session"),
     ("blob_refs", "session"),
+    ("forks", "session"),
+    ("ancestors", "session"),
+    ("holds", "session"),
 ];
 
 /// A session that begins.
@@ -89,7 +92,7 @@ pub struct Profile {
 }
 
 const INSERT: &str = "INSERT INTO sessions (tenant, id, head, epoch, timeline, phase, created_at,
-    updated_at, due_at, node) VALUES ($1, $2, 0, $3, $4, $5, $6, $6, $7, $8)
+    updated_at, due_at, node) VALUES ($1, $2, $9, $3, $4, $5, $6, $6, $7, $8)
     ON CONFLICT DO NOTHING";
 const INSERT_PROFILE: &str =
     "INSERT INTO profiles (tenant, session, about, content_key) VALUES ($1, $2, $3, $4)";
@@ -112,6 +115,11 @@ const UNSEAL: &str = "UPDATE sessions SET sealed_for = NULL, epoch = epoch + 1, 
 /// into the same unit, after offset 0 and in [`NewSession::EPOCH`]; they prove
 /// the unit.
 pub fn create(unit: &mut Unit, new: &NewSession) {
+    begin(unit, new, 0);
+}
+
+/// Begins a session whose first own event comes after `base`.
+pub(crate) fn begin(unit: &mut Unit, new: &NewSession, base: u64) {
     let (tenant, id): (_, Arc<str>) = (new.tenant.shared(), new.id.to_string().into());
     let args = args![
         Arc::clone(&tenant),
@@ -122,6 +130,7 @@ pub fn create(unit: &mut Unit, new: &NewSession) {
         new.created_at,
         new.due_at,
         new.node.map(|node| node.to_string()),
+        base,
     ];
     unit.expect(1, INSERT, args);
     let args = args![tenant, id, Arc::clone(&new.about), new.content_key.clone()];

@@ -99,7 +99,7 @@ fn record(book: &mut Book<'_>, cue: Cue) -> Result<(), Refused> {
         Cue::Create { agent, origin, limits } => session::create(book, agent, origin, limits),
         Cue::Input { content, busy, key, settings } => {
             input::input(book, content, busy, key, settings)
-        },
+        }
         Cue::Signal { name, content } => input::signal(book, name, content),
         Cue::Chunk { asked, content } => model::chunk(book, asked, content),
         Cue::Answered { asked, answer } => model::answered(book, asked, answer),

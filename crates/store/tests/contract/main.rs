@@ -11,6 +11,7 @@ mod deletion;
 mod door;
 mod doubt;
 mod faults;
+mod forks;
 mod journal;
 mod layout;
 mod leases;
@@ -134,5 +135,12 @@ contract! {
     deletion::a_deleted_session_is_gone_at_once;
     deletion::sweeping_takes_all_of_a_session_and_nothing_of_others;
     deletion::an_append_and_a_deletion_never_both_hold;
+    forks::a_fork_reads_on_where_its_ancestors_stop;
+    forks::forks_of_forks_end_at_their_bound;
+    forks::a_fork_is_of_a_session_that_is_there_and_has_come_so_far;
+    forks::a_parents_events_stay_until_the_last_fork_is_deleted;
+    forks::a_hold_of_a_fork_that_is_gone_is_found_from_its_parent;
+    forks::in_whatever_order_a_fork_that_is_there_is_whole;
+    forks::a_fork_and_a_deletion_at_once_leave_all_or_nothing;
     chaos::whatever_nodes_try_at_once_the_journal_is_one_story;
 }
