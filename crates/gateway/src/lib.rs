@@ -13,6 +13,7 @@
 //! the same for what passes as bytes.
 
 mod answer;
+mod ask;
 mod attempt;
 mod book;
 pub mod call;
@@ -52,6 +53,7 @@ use crate::engine::Engine;
 use crate::options::FetchOptions;
 use crate::plan::Plan;
 
+pub use ask::Said;
 pub use relay::Relay;
 pub use resolve::{Error, Resolved, resolve};
 

@@ -10,10 +10,10 @@
 //! in the table of `event/fact.rs`, an arm in `state/apply/`, a fixture in
 //! `testdata/journal/`.
 
+pub mod answer;
 pub mod canonical;
 pub mod content;
 pub mod decide;
-
 pub mod event;
 pub mod models;
 pub mod state;

@@ -3,14 +3,16 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use freehold_llm::model::{ApiError, Event, Request};
+pub use freehold_gateway::Said;
+use freehold_llm::model::{ApiError, Request};
 use freehold_types::{BoxFuture, Offset, SessionId, TenantId};
 use futures_util::Stream;
 
 use crate::event::Name;
 
-/// The events of one answer as they come. Dropping it cancels the exchange.
-pub type ModelStream = Pin<Box<dyn Stream<Item = Event> + Send>>;
+/// The events of one answer as they come, and its cost before the last of them.
+/// Dropping it cancels the exchange.
+pub type ModelStream = Pin<Box<dyn Stream<Item = Said> + Send>>;
 
 /// One attempt of a session to have a model answer.
 #[derive(Clone, Debug)]

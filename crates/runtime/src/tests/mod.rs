@@ -2,6 +2,6 @@
 //! and sessions by chance.
 
 mod decisions;
-mod desk;
+pub(crate) mod desk;
 mod journal;
 mod random;
