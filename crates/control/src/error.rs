@@ -1,5 +1,7 @@
 //! What can go wrong in managing keys, groups and budgets.
 
+use std::sync::Arc;
+
 use freehold_types::{BudgetId, Code, DbError, ErrorKind, GroupId, KeyId, TenantId};
 
 use crate::TreeError;
@@ -33,6 +35,17 @@ pub enum Error {
         /// Why, and what would be right.
         why: String,
     },
+    /// The master key is not the one that the store was used with.
+    #[error(
+        "the keys in the store are sealed with the master key {stored}, and this node has {given}: \
+         give it that one; all nodes over one store have the same"
+    )]
+    MasterKeyWrong {
+        /// The name of the one that is asked for.
+        stored: Arc<str>,
+        /// The name of the one that is here.
+        given: Arc<str>,
+    },
     /// What is stored cannot be right; an operator must look.
     #[error("the stored {what} cannot be read: {why}")]
     Damaged {
@@ -63,6 +76,7 @@ impl Error {
             Self::NoBudget(..) => Code::BudgetNotFound,
             Self::GroupInUse(_) => Code::GroupInUse,
             Self::Invalid { .. } => Code::ValueInvalid,
+            Self::MasterKeyWrong { .. } => Code::MasterKeyWrong,
             Self::Damaged { .. } => Code::StoreDamaged,
         }
     }

@@ -10,6 +10,7 @@
 //! in [`freehold_types::Code`], and a line in `Admission::admit`'s order.
 
 pub mod prices;
+pub mod vault;
 
 mod admission;
 mod budget;

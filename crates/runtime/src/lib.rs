@@ -16,6 +16,7 @@ pub mod content;
 pub mod decide;
 pub mod event;
 pub mod models;
+pub mod seal;
 pub mod state;
 pub mod tools;
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use freehold_control::vault::Keyring;
 use freehold_control::{
     AdmissionSettings, Control, Durability, Limits, Settings, Unpriced, UsageSettings, UsageWriter,
     WhenStoreDown,
@@ -15,7 +16,6 @@ use freehold_gateway::{Gateway, Parts, Resolved, resolve};
 use freehold_store::{Store, StoreOptions};
 use freehold_types::{Env, TenantId};
 
-use crate::admin_key;
 use crate::config::watch::Watcher;
 use crate::config::{self, Config, Live, Otherwise};
 use crate::http::body::{BodyBudget, BodyLimits};
@@ -24,6 +24,7 @@ use crate::http::tls::Certificates;
 use crate::ops::Responses;
 use crate::serve::{Error, Start};
 use crate::telemetry::Telemetry;
+use crate::{admin_key, master_key};
 
 /// The parts of a running server.
 pub struct App {
@@ -37,6 +38,8 @@ pub struct App {
     pub control: Arc<Control>,
     /// Where they are kept.
     pub store: Arc<Store>,
+    /// Seals what is the tenants'.
+    pub keyring: Arc<Keyring>,
     /// Asks providers.
     pub gateway: Arc<Gateway>,
     /// The memory that request bodies take.
@@ -78,6 +81,7 @@ pub(crate) async fn open(
     let Start { source, env, engine, .. } = start;
     let options: StoreOptions = config.store.resolve(data, &config.secrets);
     let store = Arc::new(Store::open(&options, Arc::clone(&env)).await?);
+    let keyring = master_key::open(Arc::clone(&store) as _, Arc::clone(&env), data).await?;
     let settings = Settings { settle_after: settle_after(&store), ..settings(&config) };
     let started = Control::open(Arc::clone(&store) as _, Arc::clone(&env), settings).await?;
     let control = Arc::new(started.control);
@@ -122,6 +126,7 @@ pub(crate) async fn open(
         watcher,
         control,
         store,
+        keyring: Arc::new(keyring),
         gateway,
         bodies,
         drain,

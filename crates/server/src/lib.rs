@@ -15,6 +15,7 @@ pub mod http;
 pub mod kinds;
 #[cfg(feature = "local")]
 pub mod local_engine;
+pub mod master_key;
 pub mod metrics_text;
 pub mod offline;
 pub mod ops;

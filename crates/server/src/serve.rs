@@ -19,7 +19,7 @@ use crate::http::tls::{self, Certificates};
 use crate::http::workers::{Workers, cores};
 use crate::surface::Dialects;
 use crate::telemetry::Telemetry;
-use crate::{admin, admin_key, data_folder};
+use crate::{admin, admin_key, data_folder, master_key};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +42,9 @@ pub enum Error {
     /// What is stored cannot be taken up.
     #[error(transparent)]
     Control(#[from] freehold_control::Error),
+    /// The master key is missing or wrong.
+    #[error(transparent)]
+    MasterKey(#[from] master_key::Error),
     /// No first admin key.
     #[error(transparent)]
     AdminKey(#[from] admin_key::Error),

@@ -30,6 +30,7 @@ pub mod lost;
 pub mod nodes;
 pub mod sessions;
 pub mod sweeper;
+pub mod tenant_keys;
 pub mod timelines;
 pub mod timers;
 pub mod usage;

@@ -64,6 +64,13 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0004_forks.sql"),
         postgres: include_str!("../migrations/postgres/0004_forks.sql"),
     },
+    Migration {
+        number: 5,
+        name: "tenant_keys",
+        oldest: 4,
+        sqlite: include_str!("../migrations/sqlite/0005_tenant_keys.sql"),
+        postgres: include_str!("../migrations/postgres/0005_tenant_keys.sql"),
+    },
 ];
 
 /// Brings the database up to the last of `migrations`, or refuses one that was

@@ -160,6 +160,8 @@ codes! {
     ServerOffline = "server.offline", Unavailable;
     /// The store did not take a change.
     StoreFailed = "store.failed", Unavailable;
+    /// This node's master key is not the one that the store was used with.
+    MasterKeyWrong = "master_key.wrong", Unavailable;
     /// What is stored cannot be right.
     StoreDamaged = "store.damaged", Internal;
     /// Freehold itself failed in the middle of a change.

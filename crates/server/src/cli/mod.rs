@@ -13,6 +13,7 @@ mod door;
 mod groups;
 mod keys;
 mod models;
+mod secrets;
 mod serve;
 mod usage;
 
@@ -60,6 +61,8 @@ enum Command {
     Usage(usage::Usage),
     /// Look at the database that the configuration names.
     Db(db::Db),
+    /// Change what seals the secrets in the store.
+    Secrets(secrets::Secrets),
     /// Fetch, list and remove the weights of local models.
     Models(models::Models),
     /// Talk to a model through a running server.
@@ -79,6 +82,7 @@ impl Cli {
             Command::Budgets(budgets) => budgets.run(),
             Command::Usage(usage) => usage.run(),
             Command::Db(db) => db.run(),
+            Command::Secrets(secrets) => secrets.run(),
             Command::Models(models) => models.run(),
             Command::Chat(chat) => chat.run(),
             Command::Bench(bench) => bench.run(),

@@ -14,3 +14,4 @@ mod postgres;
 #[path = "../../../store/tests/server/launch.rs"]
 mod postgres_server;
 mod running;
+mod secrets;

@@ -31,7 +31,8 @@ fn keys_groups_budgets_and_usage_live_in_the_database() {
 
     // Without a server on the folder, the command opens the database itself.
     let early = create(&["--config", &config, "--name", "early", "--group", "team"], data);
-    let running = Running::start_with(data, &["--config", &config], &[]);
+    let master = [("FREEHOLD_MASTER_KEY", &*"1f".repeat(32))];
+    let running = Running::start_with(data, &["--config", &config], &master);
     assert_eq!(running.get("/v1/models", early["key"].as_str()).0, 200);
     succeeds(&["budgets", "create", "--amount", "12.50", "--period", "month"], data);
     assert_eq!(running.get("/v1/freehold/usage", Some(&running.admin_key())).0, 200);
@@ -41,7 +42,9 @@ fn keys_groups_budgets_and_usage_live_in_the_database() {
 
     // Another node, with a folder of its own, finds all of it.
     let (other, config) = node(&server);
-    let running = Running::start_with(other.path(), &["--config", &config], &[]);
+    let told = fails(&["serve", "--listen", "127.0.0.1:0", "--config", &config], other.path());
+    assert!(told.contains("nodes over one database share it"), "{told}");
+    let running = Running::start_with(other.path(), &["--config", &config], &master);
     assert_eq!(running.get("/v1/models", early["key"].as_str()).0, 200);
     assert!(succeeds(&["budgets", "list"], other.path()).contains("12.5"));
     running.stop();

@@ -19,6 +19,7 @@ mod nodes;
 mod projections;
 mod samples;
 mod sessions;
+mod tenant_keys;
 
 #[path = "../server/mod.rs"]
 mod server;
@@ -132,6 +133,9 @@ contract! {
     projections::due_timers_are_found_tenant_by_tenant;
     projections::the_inbox_is_listed_by_age_and_an_answer_counts_once;
     projections::a_request_is_accepted_once;
+    tenant_keys::a_tenant_has_one_key_whoever_makes_it;
+    tenant_keys::a_new_master_key_takes_all_keys_or_none;
+    tenant_keys::no_key_is_made_under_a_master_that_went;
     deletion::a_deleted_session_is_gone_at_once;
     deletion::sweeping_takes_all_of_a_session_and_nothing_of_others;
     deletion::an_append_and_a_deletion_never_both_hold;
