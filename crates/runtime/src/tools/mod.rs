@@ -1,5 +1,20 @@
 //! Tools: what a model may call, by which rules, and who performs it.
 
+mod bound;
+mod builtin;
+mod http;
+pub mod name;
+mod offer;
+pub mod options;
+mod overflow;
+mod plan;
+mod records;
+mod rules;
+mod secrets;
+#[cfg(test)]
+mod tests;
+mod toolbox;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,6 +26,12 @@ use serde::{Deserialize, Serialize};
 use crate::content::Settings;
 use crate::decide::{Ended, Found, ToolRules};
 use crate::event::{Name, Note};
+
+pub use builtin::{Builtin, READ_RESULT};
+pub use plan::{Config, Plan};
+pub use records::Records;
+pub use secrets::Secrets;
+pub use toolbox::{Parts, Toolbox};
 
 /// A tool, or a source of tools, that Freehold performs itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
