@@ -13,6 +13,7 @@
 pub mod answer;
 pub mod canonical;
 pub mod content;
+pub mod context;
 pub mod decide;
 pub mod event;
 pub mod models;

@@ -7,7 +7,7 @@
 mod depth;
 mod failure;
 mod pending;
-mod size;
+pub(crate) mod size;
 
 #[cfg(test)]
 mod tests;
@@ -192,13 +192,30 @@ pub(crate) fn calls(answer: &Answer) -> impl Iterator<Item = &ToolCall> {
     })
 }
 
-/// What a call asks for. Providers write a call without arguments as nothing
-/// at all or as an empty object: both are the latter.
+/// What a call asks for.
 pub(crate) fn wanted(call: &ToolCall) -> Wanted {
-    if call.kind == ToolCallKind::Function && call.input.trim().is_empty() {
-        return Wanted::of(&ToolCall { input: "{}".to_owned(), ..call.clone() });
+    if is_bare(call) {
+        return Wanted::of(&ToolCall { input: BARE.to_owned(), ..call.clone() });
     }
     Wanted::of(call)
+}
+
+/// The text of a call's arguments that it is performed with, of which
+/// [`wanted`] has the hash.
+pub(crate) fn arguments(call: &ToolCall) -> Result<String, serde_json::Error> {
+    match call.kind {
+        ToolCallKind::Function if is_bare(call) => Ok(BARE.to_owned()),
+        ToolCallKind::Function => crate::canonical::canonical(&call.input),
+        ToolCallKind::Custom => Ok(call.input.clone()),
+    }
+}
+
+/// The arguments of a call that has none. Providers write it so, or as
+/// nothing at all.
+const BARE: &str = "{}";
+
+fn is_bare(call: &ToolCall) -> bool {
+    call.kind == ToolCallKind::Function && call.input.trim().is_empty()
 }
 
 fn stop_of(answer: &Answer) -> Option<StopReason> {

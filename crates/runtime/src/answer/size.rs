@@ -5,7 +5,7 @@ use std::io;
 use serde::Serialize;
 
 /// Bytes of a value's JSON; of one that has none, as many as there can be.
-pub(super) fn of(value: &impl Serialize) -> usize {
+pub(crate) fn of(value: &impl Serialize) -> usize {
     let mut count = Count(0);
     match serde_json::to_writer(&mut count, value) {
         Ok(()) => count.0,

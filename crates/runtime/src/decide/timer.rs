@@ -72,7 +72,7 @@ fn fire(book: &mut Book<'_>, timer: Timer) -> Result<(), Refused> {
         return Ok(());
     }
     let next = timer.call.is_none().then(|| timer.repeat.next(timer.due, book.given.now)).flatten();
-    book.record(TimerFired { timer: timer.id, due: timer.due, next })?;
+    book.record(TimerFired { timer: timer.id, set: timer.set, due: timer.due, next })?;
     timer.call.map_or(Ok(()), |call| end_wait(book, call))
 }
 

@@ -1,6 +1,6 @@
 //! Events of timers.
 
-use freehold_types::{CallId, TimerId};
+use freehold_types::{CallId, Offset, TimerId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +60,8 @@ pub enum TimerPurpose {
 pub struct TimerFired {
     /// Which.
     pub timer: TimerId,
+    /// The event that set it, which holds its content.
+    pub set: Offset,
     /// When it was due.
     pub due: Timestamp,
     /// When it fires again.

@@ -4,4 +4,4 @@
 mod decisions;
 pub(crate) mod desk;
 mod journal;
-mod random;
+pub(crate) mod random;

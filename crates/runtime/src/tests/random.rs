@@ -511,15 +511,17 @@ fn recovery_of_every_prefix_ends() {
     }
 }
 
+/// A journal by chance, for others to look at.
+pub(crate) fn journal(seed: u64) -> Vec<Event> {
+    let mut world = World::new(seed);
+    for _ in 0..100 {
+        world.step();
+    }
+    world.desk.events
+}
+
 #[test]
 fn the_same_seed_gives_the_same_journal() {
-    let journal = |seed| {
-        let mut world = World::new(seed);
-        for _ in 0..100 {
-            world.step();
-        }
-        world.desk.events
-    };
     assert_eq!(journal(4), journal(4));
     assert_ne!(journal(4), journal(5));
 }
