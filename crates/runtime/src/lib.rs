@@ -18,8 +18,12 @@ pub mod decide;
 pub mod event;
 pub mod models;
 pub mod seal;
+pub mod sessions;
 pub mod state;
 pub mod tools;
+pub mod worker;
+
+mod node;
 
 #[cfg(test)]
 mod tests;

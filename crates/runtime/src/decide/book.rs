@@ -8,8 +8,9 @@ use super::{Given, Refused};
 use crate::event::{Actor, Event, Fact, Hash, Labels, Source};
 use crate::state::{State, Turn};
 
-/// The most calls that one answer may ask for: more are not even recorded.
-pub const OFFERED_MAX: usize = 256;
+/// The most calls that one answer may ask for: more are not even recorded. What
+/// follows of them fits into one append of the journal.
+pub const OFFERED_MAX: usize = 48;
 
 pub(super) struct Book<'a> {
     pub(super) state: State,

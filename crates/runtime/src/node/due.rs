@@ -1,0 +1,80 @@
+//! Sessions that are due: found tenant by tenant, a few of each in turn, so
+//! that none starves, and taken into hand.
+
+use std::sync::Arc;
+
+use freehold_store::{leases, sessions};
+use freehold_types::TenantId;
+use futures_util::StreamExt;
+
+use super::{CLAIMS, Standing};
+use crate::sessions::{Error, Inner};
+use crate::worker::Id;
+
+/// The most sessions of one tenant that are taken in its turn.
+const TURN: u32 = 32;
+
+/// Looks for what is due until the node stops.
+pub(super) async fn watch(inner: Arc<Inner>) {
+    let mut after: Option<TenantId> = None;
+    loop {
+        match round(&inner, &mut after).await {
+            // As long as there is something, look on at once.
+            Ok(true) => {}
+            Ok(false) => inner.env().sleep(inner.options.look).await,
+            Err(error) => {
+                tracing::warn!(%error, "what is due is not found now");
+                inner.env().sleep(inner.options.look * 5).await;
+            }
+        }
+        if inner.is_stopping() {
+            return;
+        }
+    }
+}
+
+/// One tenant's turn. False if none has anything due.
+async fn round(inner: &Arc<Inner>, after: &mut Option<TenantId>) -> Result<bool, Error> {
+    let now = inner.env().now();
+    let mut next = leases::next_tenant(inner.db(), after.as_ref(), now).await?;
+    if next.is_none() && after.take().is_some() {
+        next = leases::next_tenant(inner.db(), None, now).await?;
+    }
+    let Some(tenant) = next else { return Ok(false) };
+    let room = inner.options.live_max.saturating_sub(inner.in_hand());
+    let turn = TURN.min(u32::try_from(room).unwrap_or(u32::MAX));
+    if turn == 0 {
+        return Ok(false);
+    }
+    let due = leases::due(inner.db(), &tenant, now, turn).await?;
+    *after = Some(tenant);
+    let monotonic = inner.env().monotonic();
+    let free = due.into_iter().filter(|row| {
+        row.node.is_none_or(|node| {
+            !matches!(inner.watcher.standing(node, monotonic), Standing::Alive(_))
+        })
+    });
+    let free: Vec<Id> = free.map(|row| Id { tenant: row.tenant, session: row.session }).collect();
+    let some = !free.is_empty();
+    futures_util::stream::iter(free)
+        .for_each_concurrent(CLAIMS, |id| async move { take(inner, &id).await })
+        .await;
+    Ok(some)
+}
+
+/// Takes one session into hand, if it is still nobody's.
+pub(super) async fn take(inner: &Arc<Inner>, id: &Id) {
+    if inner.is_stopping() || inner.workers().contains_key(id) {
+        return;
+    }
+    let taken = async {
+        let row = sessions::get(inner.db(), &id.tenant, id.session).await?;
+        match row {
+            Some(row) if row.sealed_for.is_none() => inner.claim(id, &row).await,
+            _ => Ok(false),
+        }
+    };
+    if let Err(error) = taken.await {
+        tracing::debug!(session = %id.session, %error, "a session is not taken now");
+    }
+}

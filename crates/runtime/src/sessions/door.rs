@@ -1,0 +1,168 @@
+//! What surfaces do with sessions.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use freehold_store::{deletion, sessions};
+use freehold_types::{DbError, Offset, SessionId, TenantId, Unit};
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
+
+use super::{Error, Sessions};
+use crate::content::About;
+use crate::decide::Cue;
+use crate::event::{Hash, Labels, Limits, Name, Origin};
+use crate::state::State;
+use crate::worker::{Birth, Id, Mail};
+
+/// Who does something with a session.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct By {
+    /// The id of the key.
+    pub actor: Option<Name>,
+    /// For whom, in the client's words.
+    pub on_behalf_of: Option<Name>,
+    /// The labels of what they bring.
+    pub labels: Labels,
+}
+
+/// A client's idempotency key, and what it sent with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The key; the surface bounds it.
+    pub name: String,
+    /// Of the request.
+    pub request: Hash,
+}
+
+/// A session that is to be.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// Its id, if somebody must know it before; `None` makes one.
+    pub id: Option<SessionId>,
+    /// The agent that works in it, with its version.
+    pub agent: Name,
+    /// What it is said to be.
+    pub about: About,
+    /// What it may use in all.
+    pub limits: Limits,
+    /// What happens in it at once.
+    pub cues: Vec<Cue>,
+    /// If the client sent one.
+    pub key: Option<Key>,
+}
+
+/// What was accepted, durably.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    /// The session.
+    pub session: SessionId,
+    /// The first event that came of it.
+    pub first: Offset,
+    /// The last event of the session after that.
+    pub head: Offset,
+    /// It was accepted before, under the same idempotency key.
+    pub repeated: bool,
+    /// The session after that.
+    pub state: Arc<State>,
+}
+
+impl Sessions {
+    /// Makes a session, with what happens in it at once: all of it or nothing.
+    /// One that was made before under the same key is given back.
+    pub async fn create(
+        &self,
+        tenant: &TenantId,
+        by: By,
+        new: NewSession,
+    ) -> Result<Receipt, Error> {
+        let env = self.inner.env();
+        let session = match (new.id, &new.key) {
+            (Some(id), _) => id,
+            (None, Some(key)) => id_of_key(tenant, key),
+            (None, None) => SessionId::new(env),
+        };
+        let id = Id { tenant: tenant.clone(), session };
+        if new.key.is_some() && sessions::get(self.inner.db(), tenant, session).await?.is_some() {
+            return self.inner.give(&id, by, Vec::new(), new.key).await;
+        }
+        let NewSession { agent, about, limits, mut cues, key, .. } = new;
+        cues.insert(0, Cue::Create { agent, origin: Origin::New, limits });
+        let (reply, receipt) = oneshot::channel();
+        let mail = Mail { by, cues, key, reply };
+        self.inner.begin(&id, Birth { about, mail })?;
+        let accepted = receipt.await.map_err(|_| Error::Stopping)?;
+        match accepted {
+            // Somebody else made it under the same key at the same time.
+            Err(Error::Store(DbError::GuardFailed { .. })) if new.id.is_none() => {
+                Err(Error::Crowded)
+            }
+            other => other,
+        }
+    }
+
+    /// Gives a session cues: all of them are accepted, or none.
+    pub async fn give(
+        &self,
+        tenant: &TenantId,
+        session: SessionId,
+        by: By,
+        cues: Vec<Cue>,
+        key: Option<Key>,
+    ) -> Result<Receipt, Error> {
+        let id = Id { tenant: tenant.clone(), session };
+        self.inner.give(&id, by, cues, key).await
+    }
+
+    /// Says anew what a session is.
+    pub async fn describe(
+        &self,
+        tenant: &TenantId,
+        session: SessionId,
+        about: About,
+    ) -> Result<(), Error> {
+        let mut unit = Unit::new("sessions.describe");
+        let reader = self.reader(tenant, session).await?;
+        sessions::describe(&mut unit, tenant, session, reader.sealed_about(&about)?);
+        match self.inner.db().write(unit).await {
+            Ok(_) => {}
+            Err(DbError::GuardFailed { .. }) => return Err(Error::NotFound),
+            Err(error) => return Err(error.into()),
+        }
+        if let Some(handle) = self.inner.workers().get(&reader.id) {
+            handle.stale.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Deletes a session, whoever works on it: from now on nobody finds it.
+    pub async fn delete(&self, tenant: &TenantId, session: SessionId) -> Result<(), Error> {
+        let id = Id { tenant: tenant.clone(), session };
+        let unit = deletion::delete(tenant, session, self.inner.env().now());
+        match self.inner.db().write(unit).await {
+            Ok(_) => {}
+            Err(DbError::GuardFailed { .. }) => return Err(Error::NotFound),
+            Err(error) => return Err(error.into()),
+        }
+        self.inner.dismiss(&id);
+        if let Some(live) = self.inner.live_of(&id) {
+            live.end();
+        }
+        Ok(())
+    }
+}
+
+/// The id of a session that is made under an idempotency key: the same for
+/// the same key, whenever it comes. Its time is that of no clock.
+fn id_of_key(tenant: &TenantId, key: &Key) -> SessionId {
+    let mut hash = Sha256::new();
+    hash.update(tenant.as_str().as_bytes());
+    hash.update([0]);
+    hash.update(key.name.as_bytes());
+    let mut random = [0; 10];
+    for (to, from) in random.iter_mut().zip(hash.finalize()) {
+        *to = from;
+    }
+    SessionId::from_parts(Timestamp::UNIX_EPOCH, &random)
+}

@@ -1,0 +1,154 @@
+//! Forks: another session that begins with this one's events, without a copy
+//! of them. And rewinds: the same session, without what came after.
+
+use std::sync::Arc;
+
+use freehold_store::forks::{self, ForkError};
+use freehold_store::journal::{self, Append, Due};
+use freehold_store::sessions::NewSession as NewRow;
+use freehold_types::{Offset, SessionId, TenantId, Unit, UnitId};
+
+use super::{By, Error, Receipt, Sessions};
+use crate::content::About;
+use crate::decide::{Cue, Decision, Given, Refused, decide};
+use crate::worker::{self, Id, Projections};
+
+impl Sessions {
+    /// Forks a session after its event at an offset. What was under way there
+    /// goes on in the session; in the fork it is over. `about` is what the
+    /// fork is said to be; `None` is the session's own.
+    pub async fn fork(
+        &self,
+        tenant: &TenantId,
+        session: SessionId,
+        at: Offset,
+        by: By,
+        about: Option<About>,
+    ) -> Result<Receipt, Error> {
+        let (inner, env) = (&self.inner, self.inner.env());
+        let reader = self.reader(tenant, session).await?;
+        let row = reader.row().await?;
+        if at == Offset::START || at.0 > row.head {
+            return Err(Refused::BadPlace("the journal has no such offset to fork at").into());
+        }
+        let (child, token) = (SessionId::new(env), UnitId::new(env));
+        let fork =
+            reader.lineage().fork(at.0, Some(reader.wrapped()), token).map_err(
+                |error| match error {
+                    ForkError::Empty => Error::from(Refused::BadPlace("there is nothing to fork")),
+                    ForkError::TooDeep => Refused::Full("forks of forks").into(),
+                },
+            )?;
+        let (state, _) = reader.load(at).await?;
+        let about = match about {
+            Some(about) => about,
+            None => About::clone(&reader.about()),
+        };
+        let noted = Cue::Fork { child, at };
+        inner.give(&reader.id, by.clone(), vec![noted], None).await?;
+        let decision = self.forked(&state, child, session, by)?;
+        let id = Id { tenant: tenant.clone(), session: child };
+        let unit = self.birth_of_fork(&id, &fork, token, &about, &decision).await?;
+        freehold_store::settle(inner.db(), unit).await?;
+        // Only now it is there: the parent keeps what it begins with.
+        let at = env.now();
+        forks::lineage(inner.db(), tenant, child, at).await?.ok_or(Error::NotFound)?;
+        Ok(Receipt {
+            session: child,
+            first: decision.events.first().map_or(decision.state.head, |event| event.offset),
+            head: decision.state.head,
+            repeated: false,
+            state: Arc::new(decision.state),
+        })
+    }
+
+    /// Has the model of a session forget what came after an offset, the end of
+    /// a turn. The events stay, and so does what was done in the world.
+    pub async fn rewind(
+        &self,
+        tenant: &TenantId,
+        session: SessionId,
+        to: Offset,
+        by: By,
+    ) -> Result<Receipt, Error> {
+        let reader = self.reader(tenant, session).await?;
+        if to == Offset::START || to.0 > reader.row().await?.head {
+            return Err(Refused::BadPlace("the journal has no such offset to rewind to").into());
+        }
+        let (state, _) = reader.load(to).await?;
+        if state.turn.is_some() {
+            return Err(Refused::BadPlace("a turn runs at that offset: rewind to its end").into());
+        }
+        let context = state.context.up_to(to);
+        self.give(tenant, session, by, vec![Cue::Rewind { to, context }], None).await
+    }
+
+    fn forked(
+        &self,
+        state: &crate::state::State,
+        child: SessionId,
+        parent: SessionId,
+        by: By,
+    ) -> Result<Decision, Error> {
+        let env = self.inner.env();
+        let mut seed = [0; 16];
+        env.fill_random(&mut seed);
+        let given = Given {
+            session: child,
+            now: env.now(),
+            epoch: NewRow::EPOCH,
+            unit: UnitId::new(env),
+            seed,
+            actor: by.actor,
+            on_behalf_of: by.on_behalf_of,
+            labels: by.labels,
+            rules: &self.inner.options.rules,
+        };
+        Ok(decide(state, Cue::ForkedFrom { parent }, &given)?)
+    }
+
+    async fn birth_of_fork(
+        &self,
+        id: &Id,
+        fork: &forks::Fork,
+        token: UnitId,
+        about: &About,
+        decision: &Decision,
+    ) -> Result<Unit, Error> {
+        let now = self.inner.env().now();
+        let env = self.inner.env();
+        let (key, wrapped) = worker::new_key(&self.inner, id).await?;
+        let new = NewRow {
+            tenant: id.tenant.clone(),
+            id: id.session,
+            created_at: now,
+            timeline: 1,
+            phase: worker::phase(&decision.state),
+            due_at: None,
+            node: None,
+            about: worker::seal_about(env, id.session, &key, about)?,
+            content_key: Some(wrapped),
+        };
+        let mut unit = Unit::new("sessions.fork");
+        forks::create(&mut unit, &new, fork);
+        let events = decision.events.iter();
+        let events = events.map(|event| worker::seal_event(env, id.session, &key, event));
+        let events: Vec<_> = events.collect::<Result<_, _>>()?;
+        let append = Append {
+            tenant: &id.tenant,
+            session: id.session,
+            after: fork.base,
+            epoch: NewRow::EPOCH,
+            id: decision.events.first().map_or(token, |event| event.unit),
+            at: now,
+            phase: None,
+            due: Due::AsBefore,
+            events: &events,
+            snapshot: worker::seal_snapshot(env, id.session, &key, &decision.state),
+        };
+        journal::append(&mut unit, &append)?;
+        let rows = worker::projections(&decision.state);
+        worker::project(&mut unit, id, &Projections::default(), &rows, now);
+        Ok(unit)
+    }
+}

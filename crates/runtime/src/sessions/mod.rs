@@ -1,0 +1,211 @@
+//! The runtime of a node: sessions are made, given cues, read and listened to.
+//!
+//! `mod` starts and stops it, `door` is what surfaces call, `place` finds who
+//! has a session and takes those that nobody has, `tail` listens. What one
+//! session does is its [`worker`](crate::worker)'s.
+
+mod door;
+mod error;
+mod fork;
+mod live;
+mod options;
+mod place;
+mod tail;
+mod view;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use freehold_types::{Db, Env, NodeId, Offset};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub use door::{By, Key, NewSession, Receipt};
+pub use error::Error;
+pub(crate) use live::Live;
+pub use options::Options;
+pub use tail::Tail;
+pub use view::View;
+
+use crate::models::Models;
+use crate::node::Watcher;
+use crate::seal::KeyWrap;
+use crate::tools::Tools;
+use crate::worker::{Handle, Id};
+
+/// The doors and rooms that the runtime works with.
+pub struct Parts {
+    /// Time and chance.
+    pub env: Arc<dyn Env>,
+    /// Where sessions are kept.
+    pub db: Arc<dyn Db>,
+    /// Whether other nodes may use the store at the same time. If not, nodes
+    /// that are still in it are dead.
+    pub shared: bool,
+    /// What answers.
+    pub models: Arc<dyn Models>,
+    /// What is called.
+    pub tools: Arc<dyn Tools>,
+    /// Keeps the keys of sessions' contents.
+    pub keys: Arc<dyn KeyWrap>,
+}
+
+/// The runtime of a node. Cheap to share.
+pub struct Sessions {
+    pub(crate) inner: Arc<Inner>,
+    keepers: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What workers, keepers and doors share.
+pub(crate) struct Inner {
+    pub(crate) parts: Parts,
+    pub(crate) options: Options,
+    pub(crate) node: NodeId,
+    pub(crate) watcher: Watcher,
+    /// The sessions in this node's hands.
+    workers: Mutex<HashMap<Id, Handle>>,
+    /// The sessions that somebody listens to, or that are in hand.
+    lives: Mutex<HashMap<Id, Weak<Live>>>,
+    stopping: AtomicBool,
+    /// Where workers run: whoever asks may be on a thread that ends before.
+    pub(crate) runtime: tokio::runtime::Handle,
+    /// Rung when the node is to stop.
+    pub(crate) stop: watch::Sender<bool>,
+}
+
+impl Sessions {
+    /// Joins the nodes of the store, and begins to work.
+    pub async fn start(parts: Parts, options: Options) -> Result<Arc<Self>, Error> {
+        let node = NodeId::new(parts.env.as_ref());
+        let watcher = Watcher::new(node, options.dead_after);
+        let inner = Arc::new(Inner {
+            parts,
+            options,
+            node,
+            watcher,
+            workers: Mutex::default(),
+            lives: Mutex::default(),
+            stopping: AtomicBool::new(false),
+            runtime: tokio::runtime::Handle::current(),
+            stop: watch::Sender::new(false),
+        });
+        crate::node::join(&inner).await?;
+        let keepers = crate::node::keep(&inner);
+        Ok(Arc::new(Self { inner, keepers: Mutex::new(keepers) }))
+    }
+
+    /// Lets attempts under way finish for a while, lets go of all sessions, and
+    /// leaves the nodes. Whoever comes next takes the rest over.
+    pub async fn stop(&self) {
+        let inner = &self.inner;
+        inner.stopping.store(true, Ordering::SeqCst);
+        inner.stop.send_replace(true);
+        let until = inner.parts.env.monotonic() + inner.options.drain * 2;
+        while inner.in_hand() > 0 && inner.parts.env.monotonic() < until {
+            inner.parts.env.sleep(std::time::Duration::from_millis(10)).await;
+        }
+        let keepers = std::mem::take(&mut *lock(&self.keepers));
+        for keeper in keepers {
+            keeper.abort();
+        }
+        crate::node::leave(inner).await;
+    }
+
+    /// Ends at once, as a crash would: nothing is finished and nothing let go
+    /// of. For tests.
+    pub async fn abandon(&self) {
+        self.inner.stopping.store(true, Ordering::SeqCst);
+        for keeper in lock(&self.keepers).drain(..) {
+            keeper.abort();
+        }
+        let workers: Vec<_> = self.inner.workers().drain().map(|(_, handle)| handle).collect();
+        for handle in &workers {
+            handle.task.abort();
+        }
+        for handle in workers {
+            while !handle.task.is_finished() {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// This life of the node.
+    pub fn node(&self) -> NodeId {
+        self.inner.node
+    }
+
+    /// How many sessions are in the node's hands.
+    pub fn in_hand(&self) -> usize {
+        self.inner.in_hand()
+    }
+}
+
+impl Drop for Sessions {
+    fn drop(&mut self) {
+        self.inner.stop.send_replace(true);
+        for keeper in lock(&self.keepers).drain(..) {
+            keeper.abort();
+        }
+    }
+}
+
+impl Inner {
+    pub(crate) fn db(&self) -> &dyn Db {
+        self.parts.db.as_ref()
+    }
+
+    pub(crate) fn env(&self) -> &dyn Env {
+        self.parts.env.as_ref()
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn in_hand(&self) -> usize {
+        self.workers().len()
+    }
+
+    pub(crate) fn workers(&self) -> MutexGuard<'_, HashMap<Id, Handle>> {
+        lock(&self.workers)
+    }
+
+    /// The session as listeners see it, made if there is none.
+    pub(crate) fn live(&self, id: &Id, head: Offset) -> Arc<Live> {
+        let mut lives = lock(&self.lives);
+        if let Some(live) = lives.get(id).and_then(Weak::upgrade) {
+            return live;
+        }
+        let live = Arc::new(Live::new(head));
+        lives.insert(id.clone(), Arc::downgrade(&live));
+        live
+    }
+
+    /// The session as listeners see it, if anybody does.
+    pub(crate) fn live_of(&self, id: &Id) -> Option<Arc<Live>> {
+        lock(&self.lives).get(id).and_then(Weak::upgrade)
+    }
+
+    /// All sessions that somebody listens to here and that are not in hand;
+    /// forgets those that nobody cares for any more.
+    pub(crate) fn heard_elsewhere(&self) -> Vec<(Id, Arc<Live>)> {
+        let mut heard = Vec::new();
+        lock(&self.lives).retain(|id, live| match live.upgrade() {
+            Some(live) => {
+                if live.listeners() > 0 {
+                    heard.push((id.clone(), live));
+                }
+                true
+            }
+            None => false,
+        });
+        let workers = self.workers();
+        heard.retain(|(id, _)| !workers.contains_key(id));
+        heard
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

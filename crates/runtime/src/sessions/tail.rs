@@ -1,0 +1,95 @@
+//! Listening to a session: committed events in their order, each once, from
+//! any offset on, for as long as one likes.
+
+use std::sync::Arc;
+
+use freehold_store::sessions;
+use freehold_types::{Offset, SessionId, TenantId};
+use tokio::sync::watch;
+
+use super::live::Head;
+use super::{Error, Inner, Live, Sessions};
+use crate::event::Event;
+use crate::worker::{Id, Reader};
+
+/// The most events that are given at once.
+const BATCH: usize = 128;
+
+/// One who listens. Costs nothing while nothing happens.
+pub struct Tail {
+    inner: Arc<Inner>,
+    id: Id,
+    reader: Option<Arc<Reader>>,
+    after: Offset,
+    live: Arc<Live>,
+    bell: watch::Receiver<Head>,
+}
+
+impl Sessions {
+    /// Listens to what comes after an offset. A session that does not exist
+    /// is told by the first [`Tail::next`].
+    pub fn tail(&self, tenant: &TenantId, session: SessionId, after: Offset) -> Tail {
+        let id = Id { tenant: tenant.clone(), session };
+        // From the start: the bell then rings at whatever is there.
+        let live = self.inner.live(&id, Offset::START);
+        let bell = live.listen();
+        Tail { inner: Arc::clone(&self.inner), id, reader: None, after, live, bell }
+    }
+}
+
+impl Tail {
+    /// The next events, at least one; waits for them. May be dropped while it
+    /// waits: nothing is lost.
+    pub async fn next(&mut self) -> Result<Vec<Arc<Event>>, Error> {
+        loop {
+            // What is told after this look rings.
+            let head = *self.bell.borrow_and_update();
+            if head.gone {
+                return Err(Error::NotFound);
+            }
+            let mut events = self.live.after(self.after, BATCH);
+            if events.is_empty() && (head.offset > self.after || head.offset == Offset::START) {
+                events = self.read().await?;
+            }
+            if let Some(last) = events.last() {
+                self.after = last.offset;
+                return Ok(events);
+            }
+            self.known(head).await?;
+            if self.bell.changed().await.is_err() {
+                return Err(Error::Stopping);
+            }
+        }
+    }
+
+    /// The last event that was given.
+    pub fn at(&self) -> Offset {
+        self.after
+    }
+
+    /// Goes on after another offset.
+    pub fn seek(&mut self, after: Offset) {
+        self.after = after;
+    }
+
+    async fn read(&mut self) -> Result<Vec<Arc<Event>>, Error> {
+        let reader = match &self.reader {
+            Some(reader) => Arc::clone(reader),
+            None => Reader::open(&self.inner, &self.id).await?,
+        };
+        let end = Offset(u64::MAX >> 1);
+        let read = reader.events(self.after, end, BATCH).await?;
+        self.reader = Some(reader);
+        Ok(read.into_iter().map(Arc::new).collect())
+    }
+
+    /// Before waiting for what nobody told of yet: whether it can come at all.
+    async fn known(&self, head: Head) -> Result<(), Error> {
+        if head.offset > Offset::START {
+            return Ok(());
+        }
+        let Id { tenant, session } = &self.id;
+        let row = sessions::get(self.inner.db(), tenant, *session).await?;
+        row.map(|_| ()).ok_or(Error::NotFound)
+    }
+}

@@ -1,0 +1,99 @@
+//! Makes a unit of decisions, and takes it in once it is durable.
+
+use std::sync::Arc;
+
+use freehold_store::blobs;
+use freehold_store::journal::{self, Append, Due};
+use freehold_types::{Offset, Unit};
+
+use super::batch::Batch;
+use super::project::project;
+use super::settle::Doom;
+use super::{Over, Worker, phase, projections};
+use crate::decide::{Cue, Refused};
+use crate::sessions::{By, Error};
+
+impl Worker<'_> {
+    /// Adds a batch to a unit: its events, then what is projected from them.
+    pub(super) fn append(&self, unit: &mut Unit, batch: &Batch) -> Result<(), Error> {
+        let events = batch.events.iter().map(|event| self.reader.sealed(event));
+        let events = events.collect::<Result<Vec<_>, _>>()?;
+        let head = batch.state.head;
+        let phase = phase(&batch.state);
+        let due = self.is_snapshot_due(head);
+        let snapshot = due.then(|| self.reader.sealed_snapshot(&batch.state)).flatten();
+        let append = Append {
+            tenant: &self.id().tenant,
+            session: self.id().session,
+            after: self.state.head.0,
+            epoch: self.epoch,
+            id: batch.unit,
+            at: batch.now,
+            phase: (phase != self.phase).then_some(phase),
+            due: Due::AsBefore,
+            events: &events,
+            snapshot,
+        };
+        journal::append(unit, &append)?;
+        let rows = projections(&batch.state);
+        project(unit, self.id(), &self.rows, &rows, batch.now);
+        for blob in &batch.blobs {
+            blobs::refer(unit, &self.id().tenant, self.id().session, blob);
+        }
+        Ok(())
+    }
+
+    fn is_snapshot_due(&self, head: Offset) -> bool {
+        head.0.saturating_sub(self.snapshot.0) >= self.inner().options.snapshot_every
+    }
+
+    /// A batch is durable: it is the state now, listeners hear of it, and what
+    /// it owes is noted.
+    pub(super) fn committed(&mut self, batch: Batch) {
+        if self.is_snapshot_due(batch.state.head) {
+            self.snapshot = batch.state.head;
+        }
+        self.phase = phase(&batch.state);
+        self.rows = projections(&batch.state);
+        self.state = Arc::new(batch.state);
+        self.wake = batch.wake;
+        self.rules = batch.rules;
+        self.post.live.tell(batch.events.into_iter().map(Arc::new));
+        self.running.owe(batch.actions);
+    }
+
+    /// Something happened inside: it is recorded, however long the store
+    /// takes, and performed. What is stale by now is dropped.
+    pub(super) async fn happened(&mut self, mut cues: Vec<Cue>) -> Result<(), Over> {
+        self.ready().await?;
+        let blobs = self.stow(&mut cues).await?;
+        let mut batch = self.batch(&By::default());
+        batch.blobs = blobs;
+        for cue in cues {
+            match batch.cue(cue) {
+                Ok(()) | Err(Refused::Stale) => {}
+                Err(refused) => {
+                    tracing::warn!(session = %self.id().session, %refused,
+                        "what happened in a session does not fit it");
+                }
+            }
+        }
+        if batch.events.is_empty() {
+            self.wake = batch.wake;
+            self.running.owe(batch.actions);
+            self.perform();
+            return Ok(());
+        }
+        let mut unit = Unit::new("sessions.step");
+        self.append(&mut unit, &batch)?;
+        match self.settle_surely(unit).await {
+            Ok(()) => {
+                self.committed(batch);
+                self.perform();
+                Ok(())
+            }
+            Err(Doom::Lost) => Err(Over::Lost),
+            Err(Doom::Not(error) | Doom::Broken(error)) => Err(Over::Failed(error.into())),
+        }
+    }
+}

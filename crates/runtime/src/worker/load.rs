@@ -1,0 +1,238 @@
+//! How a session's journal is read: its own events, those that it was forked
+//! from, and the contents that they name.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use freehold_store::forks::{self, Ancestor, Lineage};
+use freehold_store::journal::{self, MAX_EVENTS, MAX_SNAPSHOT, NewEvent};
+use freehold_store::sessions::{self, Session};
+use freehold_types::{Env, Offset, SessionId, TenantId};
+use serde_json::Value;
+
+use crate::content::About;
+use crate::event::{Content, Event, VERSION};
+use crate::seal::{ContentKey, Place};
+use crate::sessions::{Error, Inner};
+use crate::state::State;
+
+/// A session of a tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Id {
+    pub(crate) tenant: TenantId,
+    pub(crate) session: SessionId,
+}
+
+/// Reads one session, and seals what is added to it.
+pub(crate) struct Reader {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) id: Id,
+    lineage: Lineage,
+    key: Arc<ContentKey>,
+    /// Of those that it was forked from: up to which event each holds.
+    shared: Vec<(Offset, SessionId, ContentKey)>,
+    /// Its key as the profile keeps it.
+    wrapped: Arc<[u8]>,
+    about: Arc<About>,
+}
+
+impl Reader {
+    /// Of a session that is there.
+    pub(crate) async fn open(inner: &Arc<Inner>, id: &Id) -> Result<Arc<Self>, Error> {
+        let at = inner.env().now();
+        let lineage = forks::lineage(inner.db(), &id.tenant, id.session, at).await?;
+        let lineage = lineage.ok_or(Error::NotFound)?;
+        let profile = sessions::profile(inner.db(), &id.tenant, id.session).await?;
+        let profile = profile.ok_or(Error::NotFound)?;
+        let wrapped = profile.content_key;
+        let wrapped = wrapped.ok_or_else(|| Error::Content("the session has no key".into()))?;
+        let key = unwrap(inner, id, id.session, &wrapped).await?;
+        let mut shared = Vec::new();
+        for Ancestor { session, up_to, content_key } in lineage.ancestors() {
+            let lost = || Error::Content(format!("the key of the fork's origin {session} is lost"));
+            let wrapped = content_key.as_ref().ok_or_else(lost)?;
+            shared.push((Offset(*up_to), *session, unwrap(inner, id, *session, wrapped).await?));
+        }
+        let about = Arc::new(read_about(id, &key, &profile.about)?);
+        let key = Arc::new(key);
+        let (inner, id) = (Arc::clone(inner), id.clone());
+        Ok(Arc::new(Self { inner, id, lineage, key, shared, wrapped, about }))
+    }
+
+    /// Of a session that is about to be, and is no fork.
+    pub(crate) async fn of_new(
+        inner: &Arc<Inner>,
+        id: &Id,
+        about: About,
+    ) -> Result<Arc<Self>, Error> {
+        let (key, wrapped) = new_key(inner, id).await?;
+        Ok(Arc::new(Self {
+            inner: Arc::clone(inner),
+            id: id.clone(),
+            lineage: Lineage::of(id.session),
+            key: Arc::new(key),
+            shared: Vec::new(),
+            wrapped,
+            about: Arc::new(about),
+        }))
+    }
+
+    /// What its events begin with.
+    pub(crate) fn lineage(&self) -> &Lineage {
+        &self.lineage
+    }
+
+    /// The key of its content, itself sealed.
+    pub(crate) fn wrapped(&self) -> Arc<[u8]> {
+        Arc::clone(&self.wrapped)
+    }
+
+    /// What it is said to be.
+    pub(crate) fn about(&self) -> Arc<About> {
+        Arc::clone(&self.about)
+    }
+
+    /// What it is said to be, as the profile keeps it.
+    pub(crate) fn sealed_about(&self, about: &About) -> Result<Arc<str>, Error> {
+        seal_about(self.inner.env(), self.id.session, &self.key, about)
+    }
+
+    /// An event as the journal keeps it.
+    pub(crate) fn sealed(&self, event: &Event) -> Result<NewEvent, Error> {
+        seal_event(self.inner.env(), self.id.session, &self.key, event)
+    }
+
+    /// A snapshot as it is kept; `None` if it is too large, and then none is.
+    pub(crate) fn sealed_snapshot(&self, state: &State) -> Option<Arc<[u8]>> {
+        seal_snapshot(self.inner.env(), self.id.session, &self.key, state)
+    }
+
+    /// Its row.
+    pub(crate) async fn row(&self) -> Result<Session, Error> {
+        let Id { tenant, session } = &self.id;
+        sessions::get(self.inner.db(), tenant, *session).await?.ok_or(Error::NotFound)
+    }
+
+    /// The state up to an offset, and the offset of the snapshot that it was
+    /// made from.
+    pub(crate) async fn load(&self, head: Offset) -> Result<(State, Offset), Error> {
+        let Id { tenant, session } = &self.id;
+        let snapshot = journal::snapshot(self.inner.db(), tenant, *session).await?;
+        // One of another version, or of what comes after, is as none.
+        let read = snapshot.and_then(|snapshot| {
+            let place = Place::Snapshot(snapshot.offset);
+            let plain = self.key.open(*session, place, &snapshot.body).ok()?;
+            let state = State::decode(&plain).ok()?;
+            (state.head == Offset(snapshot.offset) && state.head <= head).then_some(state)
+        });
+        let mut state = read.unwrap_or_default();
+        let at = state.head;
+        while state.head < head {
+            let events = self.events(state.head, head, MAX_EVENTS).await?;
+            if events.is_empty() {
+                return Err(Error::Content(format!(
+                    "the journal ends at {} and not at {head}",
+                    state.head
+                )));
+            }
+            for event in &events {
+                state.apply(event)?;
+            }
+        }
+        Ok((state, at))
+    }
+
+    /// Events after an offset and up to another.
+    pub(crate) async fn events(
+        &self,
+        after: Offset,
+        up_to: Offset,
+        limit: usize,
+    ) -> Result<Vec<Event>, Error> {
+        let (db, tenant) = (self.inner.db(), &self.id.tenant);
+        let rows =
+            journal::read_through(db, tenant, &self.lineage, after.0, up_to.0, limit).await?;
+        rows.into_iter().map(|row| self.opened(Offset(row.offset), &row.body)).collect()
+    }
+
+    fn opened(&self, offset: Offset, body: &[u8]) -> Result<Event, Error> {
+        let shared = self.shared.iter().find(|(up_to, ..)| offset <= *up_to);
+        let (session, key) = match shared {
+            Some((_, session, key)) => (*session, key),
+            None => (self.id.session, &*self.key),
+        };
+        let plain = key.open(session, Place::Event(offset.0), body);
+        let plain = plain.map_err(|error| Error::Content(format!("event {offset}: {error}")))?;
+        Ok(Event::decode(offset, &plain)?)
+    }
+
+    /// What a content is: its JSON, wherever it lies.
+    #[expect(clippy::unused_async, reason = "blobs come")]
+    pub(crate) async fn content(&self, content: &Content) -> Result<Value, Error> {
+        match content {
+            Content::Inline(value) => Ok(value.clone()),
+            Content::Blob { hash, .. } => Err(Error::MissingBlob(*hash)),
+        }
+    }
+}
+
+/// A new session's key, and how its profile keeps it.
+pub(crate) async fn new_key(inner: &Inner, id: &Id) -> Result<(ContentKey, Arc<[u8]>), Error> {
+    let key = ContentKey::random(inner.env());
+    let wrapped = key.wrap(inner.parts.keys.as_ref(), &id.tenant, id.session).await?;
+    Ok((key, wrapped))
+}
+
+async fn unwrap(
+    inner: &Inner,
+    id: &Id,
+    session: SessionId,
+    wrapped: &[u8],
+) -> Result<ContentKey, Error> {
+    let keys = inner.parts.keys.as_ref();
+    Ok(ContentKey::unwrap(keys, &id.tenant, session, wrapped).await?)
+}
+
+fn read_about(id: &Id, key: &ContentKey, text: &str) -> Result<About, Error> {
+    let bad = |why: &dyn std::fmt::Display| {
+        Error::Content(format!("what the session is said to be cannot be read: {why}"))
+    };
+    let sealed = STANDARD.decode(text).map_err(|error| bad(&error))?;
+    let plain = key.open(id.session, Place::About, &sealed).map_err(|error| bad(&error))?;
+    serde_json::from_slice(&plain).map_err(|error| bad(&error))
+}
+
+/// What a session is said to be, as its profile keeps it.
+pub(crate) fn seal_about(
+    env: &dyn Env,
+    session: SessionId,
+    key: &ContentKey,
+    about: &About,
+) -> Result<Arc<str>, Error> {
+    let plain = serde_json::to_vec(about).map_err(|error| Error::Defect(error.to_string()))?;
+    Ok(STANDARD.encode(key.seal(env, session, Place::About, &plain)).into())
+}
+
+/// An event as the journal keeps it.
+pub(crate) fn seal_event(
+    env: &dyn Env,
+    session: SessionId,
+    key: &ContentKey,
+    event: &Event,
+) -> Result<NewEvent, Error> {
+    let body = key.seal(env, session, Place::Event(event.offset.0), &event.encode()?);
+    Ok(NewEvent { kind: event.fact.kind(), version: VERSION, at: event.at, body: body.into() })
+}
+
+/// A snapshot as it is kept; `None` if it is too large, and then none is.
+pub(crate) fn seal_snapshot(
+    env: &dyn Env,
+    session: SessionId,
+    key: &ContentKey,
+    state: &State,
+) -> Option<Arc<[u8]>> {
+    let plain = state.encode().ok()?;
+    let sealed = key.seal(env, session, Place::Snapshot(state.head.0), &plain);
+    (sealed.len() <= MAX_SNAPSHOT).then(|| sealed.into())
+}

@@ -1,0 +1,201 @@
+//! What comes to a session from outside, and how it is accepted.
+
+use std::sync::Arc;
+
+use freehold_store::idempotency::{self, Accepted};
+use freehold_store::sessions::{self, NewSession};
+use freehold_types::{DbError, Offset, Unit};
+use tokio::sync::oneshot;
+
+use super::batch::Batch;
+use super::settle::Doom;
+use super::{Over, Worker, phase};
+use crate::content::{About, Input};
+use crate::decide::{Cue, Rules};
+use crate::event::{Content, Limits};
+use crate::sessions::{By, Error, Key, Receipt};
+
+/// Cues that are accepted together, or not at all.
+pub(crate) struct Mail {
+    pub(crate) by: By,
+    pub(crate) cues: Vec<Cue>,
+    pub(crate) key: Option<Key>,
+    pub(crate) reply: oneshot::Sender<Result<Receipt, Error>>,
+}
+
+/// A session that is to be, and its first mail.
+pub(crate) struct Birth {
+    pub(crate) about: About,
+    pub(crate) mail: Mail,
+}
+
+impl Mail {
+    /// Answers; whoever went away does not hear it.
+    pub(crate) fn answer(self, answer: Result<Receipt, Error>) {
+        drop(self.reply.send(answer));
+    }
+}
+
+impl Worker<'_> {
+    /// Makes the session.
+    pub(super) async fn birth(&mut self, mut mail: Mail) -> Result<(), Over> {
+        let about = self.reader.about();
+        let about = match self.reader.sealed_about(&about) {
+            Ok(about) => about,
+            Err(error) => {
+                mail.answer(Err(error));
+                return Err(Over::Released);
+            }
+        };
+        let cues = std::mem::take(&mut mail.cues);
+        let batch = match self.decided(&mail.by, cues).await {
+            Ok(batch) => batch,
+            Err(error) => {
+                mail.answer(Err(error));
+                return Err(Over::Released);
+            }
+        };
+        let new = NewSession {
+            tenant: self.id().tenant.clone(),
+            id: self.id().session,
+            created_at: batch.now,
+            timeline: 1,
+            phase: phase(&batch.state),
+            due_at: None,
+            node: Some(self.inner().node),
+            about,
+            content_key: Some(self.reader.wrapped()),
+        };
+        let mut unit = Unit::new("sessions.create");
+        sessions::create(&mut unit, &new);
+        match self.accept(unit, batch, mail).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Over::Released),
+            Err(over) => Err(over),
+        }
+    }
+
+    /// Takes what came from outside.
+    pub(super) async fn mail(&mut self, mut mail: Mail) -> Result<(), Over> {
+        if let Some(key) = &mail.key {
+            match self.seen(key).await {
+                Ok(None) => {}
+                Ok(Some(receipt)) => {
+                    mail.answer(Ok(receipt));
+                    return Ok(());
+                }
+                Err(error) => {
+                    mail.answer(Err(error));
+                    return Ok(());
+                }
+            }
+        }
+        let cues = std::mem::take(&mut mail.cues);
+        match self.decided(&mail.by, cues).await {
+            Ok(batch) => self.accept(Unit::new("sessions.step"), batch, mail).await.map(|_| ()),
+            Err(error) => {
+                mail.answer(Err(error));
+                Ok(())
+            }
+        }
+    }
+
+    async fn decided(&mut self, by: &By, mut cues: Vec<Cue>) -> Result<Batch, Error> {
+        self.ready().await?;
+        let rules = rules_for(&self.rules, &cues)?;
+        let blobs = self.stow(&mut cues).await?;
+        let mut batch = self.batch(by);
+        batch.blobs = blobs;
+        if let Some(rules) = rules {
+            batch.rules = Arc::new(rules);
+        }
+        for cue in cues {
+            batch.cue(cue)?;
+        }
+        Ok(batch)
+    }
+
+    /// Commits, and answers. False if nothing was committed.
+    async fn accept(&mut self, mut unit: Unit, batch: Batch, mail: Mail) -> Result<bool, Over> {
+        let first = self.state.head.next();
+        if batch.events.is_empty() {
+            let receipt = self.receipt(self.state.head, false);
+            mail.answer(Ok(receipt));
+            return Ok(true);
+        }
+        let noted = mail.key.as_ref().map(|key| {
+            let request_hash = (*key.request.bytes()).into();
+            (key.name.as_str(), Accepted { request_hash, offset: first.0 })
+        });
+        if let Err(error) = self.append(&mut unit, &batch) {
+            mail.answer(Err(error));
+            return Ok(false);
+        }
+        if let Some((name, accepted)) = &noted {
+            idempotency::accept(&mut unit, &self.id().tenant, self.id().session, name, accepted);
+        }
+        match self.settle_once(unit).await {
+            Ok(()) => {
+                self.committed(batch);
+                let receipt = self.receipt(first, false);
+                mail.answer(Ok(receipt));
+                self.perform();
+                Ok(true)
+            }
+            Err(Doom::Not(error)) => {
+                mail.answer(Err(error.into()));
+                Ok(false)
+            }
+            Err(Doom::Lost) => {
+                let label = "sessions.step";
+                let lost =
+                    DbError::GuardFailed { unit: label, statement: 0, expected: 1, found: 0 };
+                mail.answer(Err(lost.into()));
+                Err(Over::Lost)
+            }
+            Err(Doom::Broken(error)) => {
+                let words = error.to_string();
+                mail.answer(Err(error.into()));
+                Err(Over::Failed(Error::Defect(words)))
+            }
+        }
+    }
+
+    fn receipt(&self, first: Offset, repeated: bool) -> Receipt {
+        Receipt {
+            session: self.id().session,
+            first,
+            head: self.state.head,
+            repeated,
+            state: Arc::clone(&self.state),
+        }
+    }
+
+    /// What became of a request with this key, if there was one.
+    async fn seen(&self, key: &Key) -> Result<Option<Receipt>, Error> {
+        let (inner, id) = (self.inner(), self.id());
+        let found = idempotency::find(inner.db(), &id.tenant, id.session, &key.name).await?;
+        let Some(found) = found else { return Ok(None) };
+        if *found.request_hash != *key.request.bytes() {
+            return Err(Error::KeyReused);
+        }
+        Ok(Some(self.receipt(Offset(found.offset), true)))
+    }
+}
+
+/// The rules with the limits that the last of these inputs sets, if one does.
+fn rules_for(rules: &Rules, cues: &[Cue]) -> Result<Option<Rules>, Error> {
+    let mut limits: Option<Limits> = None;
+    for cue in cues {
+        if let Cue::Input { content: Content::Inline(value), settings: true, .. } = cue {
+            let input: Input = serde_json::from_value(value.clone())
+                .map_err(|error| Error::Content(format!("an input cannot be read: {error}")))?;
+            limits = input.settings.map(|settings| settings.limits);
+        }
+    }
+    Ok(limits.filter(|limits| !limits.is_empty()).map(|limits| {
+        let mut rules = rules.clone();
+        rules.turn_limits = limits.or(rules.turn_limits);
+        rules
+    }))
+}

@@ -1,0 +1,289 @@
+//! Sessions over a real embedded store: turns, tools, crashes, listening.
+
+mod desk;
+
+use desk::{Desk, Line, fact, input, kinds, rules_of, until};
+use freehold_llm::model::ApiError;
+use freehold_runtime::decide::{ClientAnswer, Cue, Ended};
+use freehold_runtime::event::{Busy, Content, Fact, Name, Outcome, Place, RetryRule};
+use freehold_runtime::sessions::{By, Error, Key, NewSession};
+use freehold_runtime::tools::Performed;
+use freehold_types::{Code, Offset, SessionId};
+
+const ONE_TURN: [&str; 7] = [
+    "session_created",
+    "input_accepted",
+    "turn_started",
+    "input_taken",
+    "model_asked",
+    "model_answered",
+    "turn_ended",
+];
+
+#[tokio::test]
+async fn a_turn_is_asked_answered_and_over() {
+    let mut desk = Desk::new("turn");
+    desk.says([Line::Says("hello there", 4)]);
+    let life = desk.life().await;
+    let session = life.create(&[], vec![input("hi", Busy::Enqueue)]).await.session;
+    let events = life.until(session, "turn_ended").await;
+    assert_eq!(kinds(&events), ONE_TURN);
+    assert!(events.iter().zip(1..).all(|(event, n)| event.offset == Offset(n)));
+    let view = life.sessions.view(&life.tenant, session).await.unwrap();
+    assert_eq!(&*view.row.phase, "idle");
+    assert_eq!(view.state.usage.tokens(), 15);
+    life.stops().await;
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_a_crash_and_the_session_goes_on() {
+    let mut desk = Desk::new("after");
+    desk.says([Line::Says("one", 1), Line::Says("two", 1)]);
+    let life = desk.life().await;
+    let session = life.create(&[], vec![input("hi", Busy::Enqueue)]).await.session;
+    life.until(session, "turn_ended").await;
+    life.dies().await;
+    let life = desk.life().await;
+    let receipt = life.give(session, input("again", Busy::Enqueue)).await;
+    let mut tail = life.sessions.tail(&life.tenant, session, receipt.first);
+    until(&mut tail, "turn_ended").await;
+    let asked = desk.script.asked.lock().unwrap();
+    assert_eq!(asked.len(), 2);
+    assert_eq!(asked[1].items.len(), 3, "both inputs and the answer between them");
+    drop(asked);
+    life.stops().await;
+}
+
+#[tokio::test]
+async fn an_attempt_that_a_crash_cut_is_closed_and_made_anew() {
+    let mut desk = Desk::new("cut");
+    desk.says([Line::Hangs("half of an ans"), Line::Says("whole", 1)]);
+    let life = desk.life().await;
+    let session = life.create(&[], vec![input("hi", Busy::Enqueue)]).await.session;
+    life.until(session, "model_delta").await;
+    life.dies().await;
+    let life = desk.life().await;
+    // Nobody asks for it: the node finds it by itself.
+    let events = life.until(session, "turn_ended").await;
+    let kinds = kinds(&events);
+    assert_eq!(kinds[4..8], ["model_asked", "model_aborted", "model_asked", "model_answered"]);
+    life.stops().await;
+}
+
+#[tokio::test]
+async fn a_client_tool_is_waited_for_over_a_restart() {
+    let mut desk = Desk::new("client");
+    desk.says([Line::Calls(vec![("weather", "{\"city\": \"Oslo\"}")]), Line::Says("cold", 1)]);
+    let life = desk.life().await;
+    let session = life.create(&["weather"], vec![input("hi", Busy::Enqueue)]).await.session;
+    let events = life.until(session, "turn_waiting").await;
+    let call = fact(&events, |fact| match fact {
+        Fact::ToolStarted(started) => Some(started.call),
+        _ => None,
+    });
+    let page = freehold_types::PageRequest::default();
+    let waits = freehold_store::waits::list(&*life.db, &life.tenant, "client", &page);
+    assert_eq!(waits.await.unwrap().items.len(), 1);
+    life.stops().await;
+    let life = desk.life().await;
+    let answer = ClientAnswer { call, content: Content::text("minus two"), is_error: false };
+    life.give(session, Cue::ClientAnswers { answers: vec![answer.clone()] }).await;
+    life.until(session, "turn_ended").await;
+    let again = life
+        .sessions
+        .give(
+            &life.tenant,
+            session,
+            By::default(),
+            vec![Cue::ClientAnswers { answers: vec![answer] }],
+            None,
+        )
+        .await;
+    assert!(matches!(again, Err(Error::Refused(_))), "{again:?}");
+    life.stops().await;
+}
+
+#[tokio::test]
+async fn a_tool_in_doubt_after_a_crash_is_not_called_again() {
+    let mut desk = Desk::new("doubt");
+    let pay = Name::cut("pay");
+    let rules = rules_of(Place::Worker, RetryRule::TellUnknown);
+    desk.script.rules.lock().unwrap().insert(pay, rules);
+    desk.script.results.lock().unwrap().push_back(None);
+    desk.says([Line::Calls(vec![("pay", "{}")]), Line::Says("I do not know", 1)]);
+    let life = desk.life().await;
+    let session = life.create(&[], vec![input("pay", Busy::Enqueue)]).await.session;
+    life.until(session, "tool_started").await;
+    while desk.script.called.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    life.dies().await;
+    let life = desk.life().await;
+    let events = life.until(session, "turn_ended").await;
+    let outcome = fact(&events, |fact| match fact {
+        Fact::ToolOutcome(outcome) => Some(outcome.outcome.clone()),
+        _ => None,
+    });
+    assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+    assert_eq!(desk.script.called.lock().unwrap().len(), 1);
+    life.stops().await;
+}
+
+#[tokio::test]
+async fn tools_are_called_with_canonical_arguments_and_a_key_and_told() {
+    let mut desk = Desk::new("tool");
+    let rules = rules_of(Place::Worker, RetryRule::Idempotent);
+    desk.script.rules.lock().unwrap().insert(Name::cut("look"), rules);
+    let failed = Performed::Ended(Ended::Failed(Content::text("no such row")));
+    desk.script.results.lock().unwrap().push_back(Some(failed));
+    let calls = vec![("look", "{\"b\": 1.0, \"a\": 2}")];
+    desk.says([Line::Calls(calls), Line::Says("it is not there", 2)]);
+    let life = desk.life().await;
+    let session = life.create(&[], vec![input("look", Busy::Enqueue)]).await.session;
+    life.until(session, "turn_ended").await;
+    let called = desk.script.called.lock().unwrap();
+    assert_eq!(&*called[0].arguments, "{\"a\":2,\"b\":1}");
+    drop(called);
+    assert_eq!(desk.script.asked.lock().unwrap()[1].items.len(), 3);
+    life.stops().await;
+}
+
+#[tokio::test]
+async fn a_cancelled_answer_is_stopped_and_what_it_said_is_kept() {
+    let mut desk = Desk::new("cancel");
+    desk.says([Line::Hangs("so far so good")]);
+    let life = desk.life().await;
+    let session = life.create(&[], vec![input("hi", Busy::Enqueue)]).await.session;
+    life.until(session, "model_delta").await;
+    life.give(session, Cue::Cancel { turn: None }).await;
+    let events = life.until(session, "turn_ended").await;
+    let kept = fact(&events, |fact| match fact {
+        Fact::ModelAborted(aborted) => Some(aborted.kept),
+        _ => None,
+    });
+    assert!(kept);
+    life.stops().await;
+}
+
+#[tokio::test]
+async fn a_model_that_cannot_be_had_is_asked_again_and_then_the_turn_fails() {
+    let mut desk = Desk::new("fails");
+    desk.options.rules.failures_max = 3;
+    let error = || Line::Fails(ApiError::new(Code::UpstreamError, "no"));
+    desk.says([error(), error(), error()]);
+    let life = desk.life().await;
+    let session = life.create(&[], vec![input("hi", Busy::Enqueue)]).await.session;
+    let events = life.until(session, "turn_ended").await;
+    let asked = events.iter().filter(|event| matches!(event.fact, Fact::ModelAsked(_))).count();
+    assert_eq!(asked, 3);
+    life.stops().await;
+}
+
+#[tokio::test]
+async fn the_same_request_is_accepted_once() {
+    let mut desk = Desk::new("once");
+    desk.says([Line::Says("a", 1), Line::Says("b", 1)]);
+    let life = desk.life().await;
+    let key = |request: &[u8]| {
+        let request = freehold_runtime::event::Hash::of(request);
+        Some(Key { name: "k".into(), request })
+    };
+    let new = |request: &[u8]| NewSession {
+        id: None,
+        agent: Name::cut("test"),
+        about: freehold_runtime::content::About {
+            settings: Some(Box::new(desk::settings(&[]))),
+            ..Default::default()
+        },
+        limits: freehold_runtime::event::Limits::default(),
+        cues: vec![input("hi", Busy::Enqueue)],
+        key: key(request),
+    };
+    let create = |request| life.sessions.create(&life.tenant, By::default(), new(request));
+    let first = create(b"1").await.unwrap();
+    let again = create(b"1").await.unwrap();
+    assert!(again.repeated && !first.repeated);
+    assert_eq!((again.session, again.first), (first.session, first.first));
+    assert!(matches!(create(b"2").await, Err(Error::KeyReused)));
+    life.stops().await;
+}
+
+#[tokio::test]
+async fn who_listens_gets_each_event_once_from_any_offset() {
+    let mut desk = Desk::new("tail");
+    desk.says([Line::Says("a long answer in many pieces, one after the other", 40)]);
+    let life = desk.life().await;
+    let session = life.create(&[], vec![input("hi", Busy::Enqueue)]).await.session;
+    let mut readers = Vec::new();
+    for after in [0, 1, 3, 5] {
+        let mut tail = life.sessions.tail(&life.tenant, session, Offset(after));
+        readers.push((after, tokio::spawn(async move { until(&mut tail, "turn_ended").await })));
+    }
+    for (after, reader) in readers {
+        let events = reader.await.unwrap();
+        assert!(events.iter().zip(after + 1..).all(|(event, n)| event.offset == Offset(n)));
+    }
+    life.stops().await;
+}
+
+#[tokio::test]
+async fn a_fork_goes_its_own_way() {
+    let mut desk = Desk::new("fork");
+    desk.says([Line::Says("one", 1), Line::Says("two", 1), Line::Says("three", 1)]);
+    let life = desk.life().await;
+    let session = life.create(&[], vec![input("hi", Busy::Enqueue)]).await.session;
+    let head = life.until(session, "turn_ended").await.last().unwrap().offset;
+    life.give(session, input("in the parent", Busy::Enqueue)).await;
+    let fork = life.sessions.fork(&life.tenant, session, head, By::default(), None).await.unwrap();
+    life.give(fork.session, input("in the fork", Busy::Enqueue)).await;
+    let mut tail = life.sessions.tail(&life.tenant, fork.session, fork.head);
+    until(&mut tail, "turn_ended").await;
+    let whole = life.until(fork.session, "turn_ended").await;
+    assert!(whole.iter().zip(1..).all(|(event, n)| event.offset == Offset(n)));
+    let asked = desk.script.asked.lock().unwrap();
+    let last = asked.last().unwrap();
+    assert!(format!("{:?}", last.items).contains("in the fork"));
+    assert!(!format!("{:?}", last.items).contains("in the parent"));
+    drop(asked);
+    life.stops().await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_let_go_of_is_found_again_by_its_timer() {
+    let mut desk = Desk::new("timer");
+    desk.options.idle = std::time::Duration::from_millis(20);
+    desk.says([Line::Says("awake", 1)]);
+    let life = desk.life().await;
+    let session = life.create(&[], vec![]).await.session;
+    let due = jiff::Timestamp::now() + jiff::SignedDuration::from_millis(300);
+    let purpose = match input("wake up", Busy::Enqueue) {
+        Cue::Input { content, .. } => freehold_runtime::event::TimerPurpose::Input(content),
+        _ => unreachable!(),
+    };
+    let repeat = freehold_runtime::event::Repeat::Once;
+    life.give(session, Cue::SetTimer { due, repeat, purpose }).await;
+    while life.sessions.in_hand() > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    life.until(session, "turn_ended").await;
+    life.stops().await;
+}
+
+#[tokio::test]
+async fn a_deleted_session_is_gone_for_those_who_ask_and_those_who_listen() {
+    let mut desk = Desk::new("deleted");
+    desk.says([Line::Hangs("never")]);
+    let life = desk.life().await;
+    let session = life.create(&[], vec![input("hi", Busy::Enqueue)]).await.session;
+    let mut tail = life.sessions.tail(&life.tenant, session, Offset(100));
+    let listening = tokio::spawn(async move { tail.next().await.map(|_| ()) });
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    life.sessions.delete(&life.tenant, session).await.unwrap();
+    assert!(matches!(listening.await.unwrap(), Err(Error::NotFound)));
+    let view = life.sessions.view(&life.tenant, session).await;
+    assert!(matches!(view, Err(Error::NotFound)));
+    let nobodys = SessionId::from_parts(jiff::Timestamp::now(), &[1; 10]);
+    let view = life.sessions.view(&life.tenant, nobodys).await;
+    assert!(matches!(view, Err(Error::NotFound)));
+    life.stops().await;
+}
