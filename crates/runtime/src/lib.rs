@@ -11,6 +11,7 @@
 //! `testdata/journal/`.
 
 pub mod answer;
+pub mod archive;
 pub mod canonical;
 pub mod content;
 pub mod context;

@@ -7,6 +7,7 @@
 //! To add a noun: one file, one type, its tests below it. A noun with
 //! behaviour that only one room needs belongs to that room.
 
+mod blobs;
 mod code;
 mod db;
 mod env;
@@ -19,6 +20,7 @@ mod secret;
 mod tenant;
 mod transport;
 
+pub use blobs::{BLOB_BYTES_MAX, BlobEntry, BlobError, BlobName, BlobNameError, BlobScope, Blobs};
 pub use code::Code;
 pub use db::{
     Db, DbError, FromValue, Guard, MAX_ROWS, Proof, Row, Statement, Unit, UnitReceipt, Value,

@@ -8,8 +8,8 @@ use freehold_types::TenantId;
 use futures_util::StreamExt;
 
 use super::{CLAIMS, Standing};
+use crate::archive::Id;
 use crate::sessions::{Error, Inner};
-use crate::worker::Id;
 
 /// The most sessions of one tenant that are taken in its turn.
 const TURN: u32 = 32;

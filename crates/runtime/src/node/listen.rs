@@ -6,8 +6,8 @@ use freehold_store::sessions;
 use freehold_types::Offset;
 use futures_util::StreamExt;
 
+use crate::archive::{Id, Reader};
 use crate::sessions::{Error, Inner, Live};
-use crate::worker::{self, Id};
 
 /// Reads that are under way at once.
 const READS: usize = 8;
@@ -48,7 +48,7 @@ async fn read_on(
         }
     }
     let end = Offset(u64::MAX >> 1);
-    let reader = worker::Reader::open(inner, id).await?;
+    let reader = Reader::open(&inner.parts.archive, id).await?;
     let events = reader.events(head, end, BATCH).await?;
     live.tell(events.into_iter().map(Arc::new));
     Ok(())

@@ -15,8 +15,8 @@ use tokio::task::JoinHandle;
 
 pub(crate) use watch::{Standing, Watcher};
 
+use crate::archive::Id;
 use crate::sessions::{Error, Inner};
-use crate::worker::Id;
 
 /// Nodes, and sessions, that are read at once.
 const BATCH: u32 = 200;

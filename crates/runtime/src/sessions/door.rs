@@ -10,11 +10,12 @@ use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use super::{Error, Sessions};
+use crate::archive::Id;
 use crate::content::About;
 use crate::decide::Cue;
 use crate::event::{Hash, Labels, Limits, Name, Origin};
 use crate::state::State;
-use crate::worker::{Birth, Id, Mail};
+use crate::worker::{Birth, Mail};
 
 /// Who does something with a session.
 #[derive(Clone, Debug, Default, PartialEq)]

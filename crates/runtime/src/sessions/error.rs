@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use freehold_store::journal::AppendError;
-use freehold_types::{DbError, ErrorKind};
+use freehold_types::{BlobError, DbError, ErrorKind};
 
 use crate::decide::Refused;
 use crate::event::{DecodeError, EncodeError, Hash};
@@ -48,6 +48,9 @@ pub enum Error {
     /// A content is not where its event says.
     #[error("the blob {0} of the session is missing: restore it from a backup")]
     MissingBlob(Hash),
+    /// The blob store cannot take or give it.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
     /// The keys of contents cannot be had.
     #[error(transparent)]
     Keys(#[from] freehold_control::Error),
@@ -64,6 +67,7 @@ impl Error {
             Self::Refused(refused) => refused.kind(),
             Self::Elsewhere { .. } | Self::Stopping => ErrorKind::Unavailable,
             Self::Store(error) => error.kind(),
+            Self::Blob(error) => error.kind(),
             Self::Keys(error) => error.kind(),
             Self::KeyReused => ErrorKind::Conflict,
             Self::Crowded => ErrorKind::OverLimit,

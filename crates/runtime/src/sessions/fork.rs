@@ -9,9 +9,10 @@ use freehold_store::sessions::NewSession as NewRow;
 use freehold_types::{Offset, SessionId, TenantId, Unit, UnitId};
 
 use super::{By, Error, Receipt, Sessions};
+use crate::archive::{self, Id};
 use crate::content::About;
 use crate::decide::{Cue, Decision, Given, Refused, decide};
-use crate::worker::{self, Id, Projections};
+use crate::worker::{self, Projections};
 
 impl Sessions {
     /// Forks a session after its event at an offset. What was under way there
@@ -117,7 +118,7 @@ impl Sessions {
     ) -> Result<Unit, Error> {
         let now = self.inner.env().now();
         let env = self.inner.env();
-        let (key, wrapped) = worker::new_key(&self.inner, id).await?;
+        let (key, wrapped) = archive::new_key(&self.inner.parts.archive, id).await?;
         let new = NewRow {
             tenant: id.tenant.clone(),
             id: id.session,
@@ -126,13 +127,13 @@ impl Sessions {
             phase: worker::phase(&decision.state),
             due_at: None,
             node: None,
-            about: worker::seal_about(env, id.session, &key, about)?,
+            about: archive::seal_about(env, id.session, &key, about)?,
             content_key: Some(wrapped),
         };
         let mut unit = Unit::new("sessions.fork");
         forks::create(&mut unit, &new, fork);
         let events = decision.events.iter();
-        let events = events.map(|event| worker::seal_event(env, id.session, &key, event));
+        let events = events.map(|event| archive::seal_event(env, id.session, &key, event));
         let events: Vec<_> = events.collect::<Result<_, _>>()?;
         let append = Append {
             tenant: &id.tenant,
@@ -144,7 +145,7 @@ impl Sessions {
             phase: None,
             due: Due::AsBefore,
             events: &events,
-            snapshot: worker::seal_snapshot(env, id.session, &key, &decision.state),
+            snapshot: archive::seal_snapshot(env, id.session, &key, &decision.state),
         };
         journal::append(&mut unit, &append)?;
         let rows = worker::projections(&decision.state);

@@ -28,18 +28,16 @@ pub use options::Options;
 pub use tail::Tail;
 pub use view::View;
 
+use crate::archive::{Archive, Id};
 use crate::models::Models;
 use crate::node::Watcher;
-use crate::seal::KeyWrap;
 use crate::tools::Tools;
-use crate::worker::{Handle, Id};
+use crate::worker::Handle;
 
 /// The doors and rooms that the runtime works with.
 pub struct Parts {
-    /// Time and chance.
-    pub env: Arc<dyn Env>,
     /// Where sessions are kept.
-    pub db: Arc<dyn Db>,
+    pub archive: Archive,
     /// Whether other nodes may use the store at the same time. If not, nodes
     /// that are still in it are dead.
     pub shared: bool,
@@ -47,8 +45,6 @@ pub struct Parts {
     pub models: Arc<dyn Models>,
     /// What is called.
     pub tools: Arc<dyn Tools>,
-    /// Keeps the keys of sessions' contents.
-    pub keys: Arc<dyn KeyWrap>,
 }
 
 /// The runtime of a node. Cheap to share.
@@ -77,7 +73,7 @@ pub(crate) struct Inner {
 impl Sessions {
     /// Joins the nodes of the store, and begins to work.
     pub async fn start(parts: Parts, options: Options) -> Result<Arc<Self>, Error> {
-        let node = NodeId::new(parts.env.as_ref());
+        let node = NodeId::new(parts.archive.env.as_ref());
         let watcher = Watcher::new(node, options.dead_after);
         let inner = Arc::new(Inner {
             parts,
@@ -101,9 +97,9 @@ impl Sessions {
         let inner = &self.inner;
         inner.stopping.store(true, Ordering::SeqCst);
         inner.stop.send_replace(true);
-        let until = inner.parts.env.monotonic() + inner.options.drain * 2;
-        while inner.in_hand() > 0 && inner.parts.env.monotonic() < until {
-            inner.parts.env.sleep(std::time::Duration::from_millis(10)).await;
+        let until = inner.parts.archive.env.monotonic() + inner.options.drain * 2;
+        while inner.in_hand() > 0 && inner.parts.archive.env.monotonic() < until {
+            inner.parts.archive.env.sleep(std::time::Duration::from_millis(10)).await;
         }
         let keepers = std::mem::take(&mut *lock(&self.keepers));
         for keeper in keepers {
@@ -152,11 +148,11 @@ impl Drop for Sessions {
 
 impl Inner {
     pub(crate) fn db(&self) -> &dyn Db {
-        self.parts.db.as_ref()
+        self.parts.archive.db.as_ref()
     }
 
     pub(crate) fn env(&self) -> &dyn Env {
-        self.parts.env.as_ref()
+        self.parts.archive.env.as_ref()
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -12,10 +12,11 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 use super::{By, Error, Inner, Key, Receipt};
+use crate::archive::Id;
 use crate::decide::{Cue, Refused};
 use crate::event::Name;
 use crate::node::Standing;
-use crate::worker::{self, Birth, Handle, Id, Mail};
+use crate::worker::{self, Birth, Handle, Mail};
 
 /// How often a session is looked for that others take at the same time.
 const TRIES: u32 = 40;

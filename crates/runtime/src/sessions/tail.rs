@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use super::live::Head;
 use super::{Error, Inner, Live, Sessions};
+use crate::archive::{Id, Reader};
 use crate::event::Event;
-use crate::worker::{Id, Reader};
 
 /// The most events that are given at once.
 const BATCH: usize = 128;
@@ -75,7 +75,7 @@ impl Tail {
     async fn read(&mut self) -> Result<Vec<Arc<Event>>, Error> {
         let reader = match &self.reader {
             Some(reader) => Arc::clone(reader),
-            None => Reader::open(&self.inner, &self.id).await?,
+            None => Reader::open(&self.inner.parts.archive, &self.id).await?,
         };
         let end = Offset(u64::MAX >> 1);
         let read = reader.events(self.after, end, BATCH).await?;

@@ -7,10 +7,10 @@ use freehold_types::{Offset, Page, PageRequest, SessionId, TenantId};
 use serde_json::Value;
 
 use super::{Error, Sessions};
+use crate::archive::{Id, Reader};
 use crate::content::About;
 use crate::event::{Content, Event};
 use crate::state::State;
-use crate::worker::{Id, Reader};
 
 /// A session as it stands.
 #[derive(Clone, Debug)]
@@ -71,6 +71,6 @@ impl Sessions {
         tenant: &TenantId,
         session: SessionId,
     ) -> Result<Arc<Reader>, Error> {
-        Reader::open(&self.inner, &Id { tenant: tenant.clone(), session }).await
+        Reader::open(&self.inner.parts.archive, &Id { tenant: tenant.clone(), session }).await
     }
 }

@@ -9,14 +9,14 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-use super::load::{Id, Reader};
 use crate::answer::{Failure, Gather};
+use crate::archive::{Id, Reader};
 use crate::content::Settings;
 use crate::context::{self, Journal};
 use crate::decide::{OFFERED_MAX, Offered};
 use crate::event::{AbortReason, Content, Event, Note, Purpose, Span, Usage};
 use crate::models::ModelAsk;
-use crate::sessions::{Error, lock};
+use crate::sessions::{Error, Inner, lock};
 use crate::state::State;
 use crate::tools::Toolset;
 
@@ -77,6 +77,7 @@ impl Attempt {
 /// What a task takes along of a session.
 #[derive(Clone)]
 pub(super) struct Errand {
+    pub(super) inner: Arc<Inner>,
     pub(super) reader: Arc<Reader>,
     /// As it was when the task began.
     pub(super) state: Arc<State>,
@@ -96,7 +97,7 @@ impl Errand {
     /// What the settings come to.
     pub(super) async fn tools(&self, settings: &Arc<Settings>) -> Result<Arc<Toolset>, Note> {
         let Id { tenant, session } = self.reader.id.clone();
-        self.reader.inner.parts.tools.resolve(tenant, session, Arc::clone(settings)).await
+        self.inner.parts.tools.resolve(tenant, session, Arc::clone(settings)).await
     }
 }
 
@@ -134,7 +135,7 @@ pub(super) async fn task(
     not_before: Option<Timestamp>,
     attempt: Arc<Attempt>,
 ) -> Ended {
-    let env = Arc::clone(&errand.reader.inner.parts.env);
+    let env = Arc::clone(&errand.inner.parts.archive.env);
     while let Some(wait) = not_before.and_then(|at| wait(at, env.now())) {
         env.sleep(wait).await;
     }
@@ -148,7 +149,7 @@ fn wait(at: Timestamp, now: Timestamp) -> Option<std::time::Duration> {
 }
 
 async fn ask(errand: &Errand, asked: Offset, attempt: &Attempt) -> Result<Resolved, Failure> {
-    let Reader { inner, id, .. } = &*errand.reader;
+    let (inner, id) = (&errand.inner, &errand.reader.id);
     let settings = errand.settings().await.map_err(|error| ours(&error))?;
     let tools = errand.tools(&settings).await.map_err(|note| refused(note.as_str()))?;
     let turn = errand.state.turn.as_ref();

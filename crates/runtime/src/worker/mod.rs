@@ -8,11 +8,11 @@
 mod ask;
 mod batch;
 mod commit;
-mod load;
 mod mail;
 mod perform;
 mod project;
 mod settle;
+mod stow;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -24,11 +24,11 @@ use freehold_types::{Offset, Unit, UnitId};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
-pub(crate) use load::{Id, Reader, new_key, seal_about, seal_event, seal_snapshot};
 pub(crate) use mail::{Birth, Mail};
 pub(crate) use project::project;
 pub use project::{Projections, Waiting, phase, projections};
 
+use crate::archive::{Id, Reader};
 use crate::content::Settings;
 use crate::decide::{Cue, Rules};
 use crate::sessions::{Error, Inner, Live};
@@ -117,13 +117,13 @@ pub(crate) async fn run(mut post: Post, start: Start) {
 }
 
 async fn work(post: &mut Post, start: Start) -> Over {
-    let (inner, id) = (&post.inner, &post.id);
+    let (archive, id) = (&post.inner.parts.archive, &post.id);
     match start {
-        Start::Taken(row) => match Reader::open(inner, id).await {
+        Start::Taken(row) => match Reader::open(archive, id).await {
             Ok(reader) => Worker::new(post, reader).takes_over(&row).await,
             Err(error) => Over::Failed(error),
         },
-        Start::Born(birth) => match Reader::of_new(inner, id, birth.about).await {
+        Start::Born(birth) => match Reader::of_new(archive, id, birth.about).await {
             Ok(reader) => Worker::new(post, reader).begins(birth.mail).await,
             Err(error) => {
                 birth.mail.answer(Err(error));
@@ -245,7 +245,7 @@ impl<'p> Worker<'p> {
     }
 
     async fn next(&mut self) -> Next {
-        let env = Arc::clone(&self.inner().parts.env);
+        let env = Arc::clone(&self.inner().parts.archive.env);
         let now = env.now();
         let wake = self.wake.map(|wake| {
             Duration::try_from(wake.duration_since(now)).unwrap_or(Duration::ZERO).min(NAP)
@@ -305,14 +305,5 @@ impl<'p> Worker<'p> {
             tracing::debug!(session = %id.session, %error, "a session is not let go of");
         }
         Ok(true)
-    }
-}
-
-impl Worker<'_> {
-    /// Puts what is too large for an event into blobs.
-    #[expect(clippy::unused_async, reason = "blobs come")]
-    async fn stow(&self, cues: &mut [Cue]) -> Result<Vec<freehold_store::blobs::BlobRef>, Error> {
-        let _ = cues;
-        Ok(Vec::new())
     }
 }

@@ -8,8 +8,9 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::ask::{self, Attempt, Ended as AttemptEnded, Resolved};
-use super::{Over, Reader, Worker};
+use super::{Over, Worker};
 use crate::answer::Failure;
+use crate::archive::Reader;
 use crate::content::Settings;
 use crate::context;
 use crate::decide::{Action, Cue, Ended, Found, Performing, Rules};
@@ -225,7 +226,7 @@ impl Worker<'_> {
     /// Sees to it that the rules of the tools are there when calls are open.
     pub(super) async fn ready(&mut self) -> Result<(), Error> {
         if self.post.stale.swap(false, Ordering::AcqRel) {
-            self.reader = Reader::open(&self.post.inner, self.id()).await?;
+            self.reader = Reader::open(&self.inner().parts.archive, self.id()).await?;
             self.settings = None;
         }
         let open = self
@@ -269,6 +270,7 @@ impl Worker<'_> {
     fn errand(&self) -> ask::Errand {
         let settings = self.settings.as_ref().filter(|(at, _)| *at == self.state.settings);
         ask::Errand {
+            inner: Arc::clone(&self.post.inner),
             reader: Arc::clone(&self.reader),
             state: Arc::clone(&self.state),
             settings: settings.map(|(_, settings)| Arc::clone(settings)),
@@ -279,7 +281,7 @@ impl Worker<'_> {
 /// Calls a tool. What cannot even be sent was not run.
 async fn start(errand: ask::Errand, call: CallId, intended: Offset, attempt: u32) -> Performed {
     match performing(&errand, call, intended, attempt).await {
-        Ok(performing) => errand.reader.inner.parts.tools.call(performing).await,
+        Ok(performing) => errand.inner.parts.tools.call(performing).await,
         Err(error) => {
             let why = format!("the call was not sent: {error}");
             Performed::Ended(Ended::Failed(Content::text(why)))
@@ -289,7 +291,7 @@ async fn start(errand: ask::Errand, call: CallId, intended: Offset, attempt: u32
 
 async fn query(errand: ask::Errand, call: CallId, intended: Offset, attempt: u32) -> Found {
     match performing(&errand, call, intended, attempt).await {
-        Ok(performing) => errand.reader.inner.parts.tools.query(performing).await,
+        Ok(performing) => errand.inner.parts.tools.query(performing).await,
         Err(_) => Found::Unclear,
     }
 }

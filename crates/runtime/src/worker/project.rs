@@ -10,7 +10,7 @@ use freehold_store::waits::{self, Wait};
 use freehold_types::{Offset, Unit};
 use jiff::Timestamp;
 
-use super::load::Id;
+use crate::archive::Id;
 use crate::event::{Place, Question};
 use crate::state::{State, Status};
 

@@ -1,20 +1,22 @@
-//! How a session's journal is read: its own events, those that it was forked
-//! from, and the contents that they name.
+//! How sessions are kept: the journal's rows, snapshots and blobs, each sealed
+//! with its session's key; and how they are read, through the sessions that
+//! one was forked from.
 
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use freehold_store::blobs::BlobRef;
 use freehold_store::forks::{self, Ancestor, Lineage};
 use freehold_store::journal::{self, MAX_EVENTS, MAX_SNAPSHOT, NewEvent};
 use freehold_store::sessions::{self, Session};
-use freehold_types::{Env, Offset, SessionId, TenantId};
+use freehold_types::{BlobError, BlobName, Blobs, Db, Env, Offset, SessionId, TenantId};
 use serde_json::Value;
 
 use crate::content::About;
-use crate::event::{Content, Event, VERSION};
-use crate::seal::{ContentKey, Place};
-use crate::sessions::{Error, Inner};
+use crate::event::{BODY_DEPTH_MAX, Content, Event, Hash, INLINE_BYTES_MAX, VERSION};
+use crate::seal::{ContentKey, KeyWrap, Place};
+use crate::sessions::Error;
 use crate::state::State;
 
 /// A session of a tenant.
@@ -24,9 +26,25 @@ pub(crate) struct Id {
     pub(crate) session: SessionId,
 }
 
+/// Where sessions are kept. Cheap to clone.
+#[derive(Clone)]
+pub struct Archive {
+    /// Time and chance.
+    pub env: Arc<dyn Env>,
+    /// The journal and all that is projected from it.
+    pub db: Arc<dyn Db>,
+    /// What is too large for the journal.
+    pub blobs: Arc<dyn Blobs>,
+    /// Keeps the keys of sessions' contents.
+    pub keys: Arc<dyn KeyWrap>,
+}
+
+/// The most bytes of JSON that one content may have.
+pub const CONTENT_BYTES_MAX: usize = 64 << 20;
+
 /// Reads one session, and seals what is added to it.
 pub(crate) struct Reader {
-    pub(crate) inner: Arc<Inner>,
+    archive: Archive,
     pub(crate) id: Id,
     lineage: Lineage,
     key: Arc<ContentKey>,
@@ -37,38 +55,56 @@ pub(crate) struct Reader {
     about: Arc<About>,
 }
 
+impl Archive {
+    pub(crate) fn db(&self) -> &dyn Db {
+        self.db.as_ref()
+    }
+}
+
+/// Levels of JSON that an event's content may have; its envelope adds some.
+const CONTENT_DEPTH_MAX: usize = BODY_DEPTH_MAX - 8;
+
+fn is_deep(value: &Value, levels: usize) -> bool {
+    let Some(below) = levels.checked_sub(1) else { return true };
+    match value {
+        Value::Array(items) => items.iter().any(|item| is_deep(item, below)),
+        Value::Object(fields) => fields.values().any(|field| is_deep(field, below)),
+        _ => false,
+    }
+}
+
 impl Reader {
     /// Of a session that is there.
-    pub(crate) async fn open(inner: &Arc<Inner>, id: &Id) -> Result<Arc<Self>, Error> {
-        let at = inner.env().now();
-        let lineage = forks::lineage(inner.db(), &id.tenant, id.session, at).await?;
+    pub(crate) async fn open(archive: &Archive, id: &Id) -> Result<Arc<Self>, Error> {
+        let at = archive.env.now();
+        let lineage = forks::lineage(archive.db(), &id.tenant, id.session, at).await?;
         let lineage = lineage.ok_or(Error::NotFound)?;
-        let profile = sessions::profile(inner.db(), &id.tenant, id.session).await?;
+        let profile = sessions::profile(archive.db(), &id.tenant, id.session).await?;
         let profile = profile.ok_or(Error::NotFound)?;
         let wrapped = profile.content_key;
         let wrapped = wrapped.ok_or_else(|| Error::Content("the session has no key".into()))?;
-        let key = unwrap(inner, id, id.session, &wrapped).await?;
+        let key = unwrap(archive, id, id.session, &wrapped).await?;
         let mut shared = Vec::new();
         for Ancestor { session, up_to, content_key } in lineage.ancestors() {
             let lost = || Error::Content(format!("the key of the fork's origin {session} is lost"));
             let wrapped = content_key.as_ref().ok_or_else(lost)?;
-            shared.push((Offset(*up_to), *session, unwrap(inner, id, *session, wrapped).await?));
+            shared.push((Offset(*up_to), *session, unwrap(archive, id, *session, wrapped).await?));
         }
         let about = Arc::new(read_about(id, &key, &profile.about)?);
         let key = Arc::new(key);
-        let (inner, id) = (Arc::clone(inner), id.clone());
-        Ok(Arc::new(Self { inner, id, lineage, key, shared, wrapped, about }))
+        let (archive, id) = (archive.clone(), id.clone());
+        Ok(Arc::new(Self { archive, id, lineage, key, shared, wrapped, about }))
     }
 
     /// Of a session that is about to be, and is no fork.
     pub(crate) async fn of_new(
-        inner: &Arc<Inner>,
+        archive: &Archive,
         id: &Id,
         about: About,
     ) -> Result<Arc<Self>, Error> {
-        let (key, wrapped) = new_key(inner, id).await?;
+        let (key, wrapped) = new_key(archive, id).await?;
         Ok(Arc::new(Self {
-            inner: Arc::clone(inner),
+            archive: archive.clone(),
             id: id.clone(),
             lineage: Lineage::of(id.session),
             key: Arc::new(key),
@@ -95,30 +131,30 @@ impl Reader {
 
     /// What it is said to be, as the profile keeps it.
     pub(crate) fn sealed_about(&self, about: &About) -> Result<Arc<str>, Error> {
-        seal_about(self.inner.env(), self.id.session, &self.key, about)
+        seal_about(self.archive.env.as_ref(), self.id.session, &self.key, about)
     }
 
     /// An event as the journal keeps it.
     pub(crate) fn sealed(&self, event: &Event) -> Result<NewEvent, Error> {
-        seal_event(self.inner.env(), self.id.session, &self.key, event)
+        seal_event(self.archive.env.as_ref(), self.id.session, &self.key, event)
     }
 
     /// A snapshot as it is kept; `None` if it is too large, and then none is.
     pub(crate) fn sealed_snapshot(&self, state: &State) -> Option<Arc<[u8]>> {
-        seal_snapshot(self.inner.env(), self.id.session, &self.key, state)
+        seal_snapshot(self.archive.env.as_ref(), self.id.session, &self.key, state)
     }
 
     /// Its row.
     pub(crate) async fn row(&self) -> Result<Session, Error> {
         let Id { tenant, session } = &self.id;
-        sessions::get(self.inner.db(), tenant, *session).await?.ok_or(Error::NotFound)
+        sessions::get(self.archive.db(), tenant, *session).await?.ok_or(Error::NotFound)
     }
 
     /// The state up to an offset, and the offset of the snapshot that it was
     /// made from.
     pub(crate) async fn load(&self, head: Offset) -> Result<(State, Offset), Error> {
         let Id { tenant, session } = &self.id;
-        let snapshot = journal::snapshot(self.inner.db(), tenant, *session).await?;
+        let snapshot = journal::snapshot(self.archive.db(), tenant, *session).await?;
         // One of another version, or of what comes after, is as none.
         let read = snapshot.and_then(|snapshot| {
             let place = Place::Snapshot(snapshot.offset);
@@ -150,7 +186,7 @@ impl Reader {
         up_to: Offset,
         limit: usize,
     ) -> Result<Vec<Event>, Error> {
-        let (db, tenant) = (self.inner.db(), &self.id.tenant);
+        let (db, tenant) = (self.archive.db(), &self.id.tenant);
         let rows =
             journal::read_through(db, tenant, &self.lineage, after.0, up_to.0, limit).await?;
         rows.into_iter().map(|row| self.opened(Offset(row.offset), &row.body)).collect()
@@ -167,30 +203,89 @@ impl Reader {
         Ok(Event::decode(offset, &plain)?)
     }
 
-    /// What a content is: its JSON, wherever it lies.
-    #[expect(clippy::unused_async, reason = "blobs come")]
+    /// What a content is: its JSON, wherever it lies. A fork's may lie with
+    /// those that it was forked from.
     pub(crate) async fn content(&self, content: &Content) -> Result<Value, Error> {
-        match content {
-            Content::Inline(value) => Ok(value.clone()),
-            Content::Blob { hash, .. } => Err(Error::MissingBlob(*hash)),
+        let hash = match content {
+            Content::Inline(value) => return Ok(value.clone()),
+            Content::Blob { hash, .. } => *hash,
+        };
+        let plain = self.blob(hash).await?.ok_or(Error::MissingBlob(hash))?;
+        serde_json::from_slice(&plain)
+            .map_err(|error| Error::Content(format!("the blob {hash} is no JSON: {error}")))
+    }
+
+    /// The plain bytes of a blob; `None` if the session has none of this hash.
+    pub(crate) async fn blob(&self, hash: Hash) -> Result<Option<Vec<u8>>, Error> {
+        let own = (self.id.session, &*self.key);
+        let shared = self.shared.iter().rev().map(|(_, session, key)| (*session, key));
+        for (session, key) in std::iter::once(own).chain(shared) {
+            let name = self.blob_name(session, hash);
+            let sealed = match self.archive.blobs.get(&name).await {
+                Ok(sealed) => sealed,
+                Err(BlobError::Missing(_)) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let damaged = |why: String| Error::Blob(BlobError::Damaged { name: name.clone(), why });
+            let plain = key.open(session, Place::Blob(hash), &sealed);
+            let plain = plain.map_err(|error| damaged(error.to_string()))?;
+            if Hash::of(&plain) != hash {
+                return Err(damaged("its hash is another".into()));
+            }
+            return Ok(Some(plain));
         }
+        Ok(None)
+    }
+
+    /// Keeps bytes as a blob. It is durable when this is over; whatever names
+    /// it comes after, with its reference.
+    pub(crate) async fn keep(&self, plain: &[u8]) -> Result<(Hash, BlobRef), Error> {
+        let hash = Hash::of(plain);
+        let (env, session) = (self.archive.env.as_ref(), self.id.session);
+        let sealed = self.key.seal(env, session, Place::Blob(hash), plain);
+        let blob = BlobRef { hash: hash.bytes()[..].into(), size: sealed.len() as u64 };
+        self.archive.blobs.put(&self.blob_name(session, hash), sealed.into()).await?;
+        Ok((hash, blob))
+    }
+
+    /// A content that an event can hold: a large one goes into a blob.
+    pub(crate) async fn stowed(&self, content: &mut Content) -> Result<Option<BlobRef>, Error> {
+        let Content::Inline(value) = content else { return Ok(None) };
+        let plain = serde_json::to_vec(value);
+        let plain = plain.map_err(|error| Error::Defect(error.to_string()))?;
+        if plain.len() <= INLINE_BYTES_MAX && !is_deep(value, CONTENT_DEPTH_MAX) {
+            return Ok(None);
+        }
+        if plain.len() > CONTENT_BYTES_MAX {
+            return Err(Error::Content(format!(
+                "a content of {} bytes; the most is {CONTENT_BYTES_MAX}",
+                plain.len()
+            )));
+        }
+        let (hash, blob) = self.keep(&plain).await?;
+        *content = Content::Blob { hash, bytes: plain.len() as u64 };
+        Ok(Some(blob))
+    }
+
+    fn blob_name(&self, session: SessionId, hash: Hash) -> BlobName {
+        BlobName { tenant: self.id.tenant.clone(), session, hash: *hash.bytes() }
     }
 }
 
 /// A new session's key, and how its profile keeps it.
-pub(crate) async fn new_key(inner: &Inner, id: &Id) -> Result<(ContentKey, Arc<[u8]>), Error> {
-    let key = ContentKey::random(inner.env());
-    let wrapped = key.wrap(inner.parts.keys.as_ref(), &id.tenant, id.session).await?;
+pub(crate) async fn new_key(archive: &Archive, id: &Id) -> Result<(ContentKey, Arc<[u8]>), Error> {
+    let key = ContentKey::random(archive.env.as_ref());
+    let wrapped = key.wrap(archive.keys.as_ref(), &id.tenant, id.session).await?;
     Ok((key, wrapped))
 }
 
 async fn unwrap(
-    inner: &Inner,
+    archive: &Archive,
     id: &Id,
     session: SessionId,
     wrapped: &[u8],
 ) -> Result<ContentKey, Error> {
-    let keys = inner.parts.keys.as_ref();
+    let keys = archive.keys.as_ref();
     Ok(ContentKey::unwrap(keys, &id.tenant, session, wrapped).await?)
 }
 
