@@ -171,7 +171,7 @@ impl Gather {
 
     /// What was used: the provider's word, else an estimate. Of an answer that
     /// broke off, what was said last of its output may be from its start.
-    fn usage(&self) -> Usage {
+    pub fn usage(&self) -> Usage {
         let estimated = estimate::estimate_tokens_of_len(self.written);
         let (input, output) = match self.fold.usage() {
             Some(told) if self.fold.ended() => (told.input, told.output),

@@ -103,7 +103,7 @@ mod tests {
         watcher.observe(&[me.clone(), other.clone()], at(1000));
         assert_eq!(watcher.standing(other.id, at(2999)), Standing::Alive("http://n".into()));
         assert_eq!(watcher.standing(other.id, at(3000)), Standing::Dead);
-        assert_eq!(watcher.dead(at(3000)), [other.clone()]);
+        assert_eq!(watcher.dead(at(3000)), vec![other.clone()]);
         watcher.observe(&[me.clone(), node(2, 1)], at(3000));
         assert_eq!(watcher.standing(other.id, at(4999)), Standing::Alive("http://n".into()));
         watcher.observe(&[me.clone(), node(2, 1)], at(4900));

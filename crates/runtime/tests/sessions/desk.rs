@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use freehold_control::vault::KeyBytes;
 use freehold_llm::Dialect;
 use freehold_llm::model::{
     ApiError, Delta, Event, Extra, Item, ItemBody, Message, Request, Role, Slot, Stop, StopReason,
     Tool, ToolBody, ToolCall, ToolCallKind, Usage,
 };
+use freehold_runtime::archive::Archive;
 use freehold_runtime::content::{About, Input, Settings};
 use freehold_runtime::decide::{Cue, Ended, Found, Rules, ToolRules};
 use freehold_runtime::event::{
@@ -21,7 +23,9 @@ use freehold_runtime::seal::KeyWrap;
 use freehold_runtime::sessions::{By, NewSession, Options, Parts, Receipt, Sessions, Tail};
 use freehold_runtime::tools::{Performed, Performing, Tools, Toolset};
 use freehold_store::{Sqlite, SqliteOptions};
-use freehold_types::{BoxFuture, Env, Offset, SessionId, TenantId};
+use freehold_types::{
+    BlobEntry, BlobError, BlobName, BlobScope, Blobs, BoxFuture, Env, Offset, SessionId, TenantId,
+};
 use jiff::Timestamp;
 
 /// The machine's own time and some chance.
@@ -40,7 +44,7 @@ impl Env for Real {
         let mut state = self.1.lock().unwrap();
         for byte in out {
             *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            *byte = (*state >> 33) as u8;
+            *byte = state.to_be_bytes()[3];
         }
     }
 
@@ -70,6 +74,7 @@ pub(crate) struct Script {
     pub(crate) called: Mutex<Vec<Performing>>,
     pub(crate) rules: Mutex<BTreeMap<Name, ToolRules>>,
     pub(crate) results: Mutex<VecDeque<Option<Performed>>>,
+    pub(crate) blobs: Mutex<BTreeMap<String, Bytes>>,
 }
 
 impl Models for Script {
@@ -149,6 +154,36 @@ fn say(text: &str, pieces: usize, events: &mut Vec<Event>) {
         events.push(Event::Delta { slot, part: 0, delta });
     }
     events.push(Event::ItemEnd { slot, extra: Extra::default() });
+}
+
+impl Blobs for Script {
+    fn put<'a>(
+        &'a self,
+        name: &'a BlobName,
+        content: Bytes,
+    ) -> BoxFuture<'a, Result<(), BlobError>> {
+        self.blobs.lock().unwrap().insert(name.to_string(), content);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn get<'a>(&'a self, name: &'a BlobName) -> BoxFuture<'a, Result<Bytes, BlobError>> {
+        let found = self.blobs.lock().unwrap().get(&name.to_string()).cloned();
+        Box::pin(std::future::ready(found.ok_or_else(|| BlobError::Missing(name.clone()))))
+    }
+
+    fn delete<'a>(&'a self, name: &'a BlobName) -> BoxFuture<'a, Result<(), BlobError>> {
+        self.blobs.lock().unwrap().remove(&name.to_string());
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn list<'a>(
+        &'a self,
+        _: &'a BlobScope,
+        _: Option<&'a BlobName>,
+        _: usize,
+    ) -> BoxFuture<'a, Result<Vec<BlobEntry>, BlobError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 }
 
 impl Tools for Script {
@@ -254,12 +289,15 @@ impl Desk {
         self.lives += 1;
         let db = Arc::new(Sqlite::open(&SqliteOptions::new(&self.folder)).unwrap());
         let parts = Parts {
-            env: Arc::new(Real(Instant::now(), Mutex::new(self.lives))),
-            db: Arc::clone(&db) as _,
+            archive: Archive {
+                env: Arc::new(Real(Instant::now(), Mutex::new(self.lives))),
+                db: Arc::clone(&db) as _,
+                blobs: Arc::clone(&self.script) as _,
+                keys: Arc::new(Bare),
+            },
             shared: false,
             models: Arc::clone(&self.script) as _,
             tools: Arc::clone(&self.script) as _,
-            keys: Arc::new(Bare),
         };
         let sessions = Sessions::start(parts, self.options.clone()).await.unwrap();
         Life { sessions, db, tenant: self.tenant.clone() }

@@ -1,5 +1,8 @@
 //! Sessions over a real embedded store: turns, tools, crashes, listening.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::disallowed_methods, reason = "the world of these tests is the real one")]
+
 mod desk;
 
 use desk::{Desk, Line, fact, input, kinds, rules_of, until};
@@ -47,10 +50,9 @@ async fn what_was_answered_is_there_after_a_crash_and_the_session_goes_on() {
     let receipt = life.give(session, input("again", Busy::Enqueue)).await;
     let mut tail = life.sessions.tail(&life.tenant, session, receipt.first);
     until(&mut tail, "turn_ended").await;
-    let asked = desk.script.asked.lock().unwrap();
+    let asked = desk.script.asked.lock().unwrap().clone();
     assert_eq!(asked.len(), 2);
     assert_eq!(asked[1].items.len(), 3, "both inputs and the answer between them");
-    drop(asked);
     life.stops().await;
 }
 
@@ -141,9 +143,8 @@ async fn tools_are_called_with_canonical_arguments_and_a_key_and_told() {
     let life = desk.life().await;
     let session = life.create(&[], vec![input("look", Busy::Enqueue)]).await.session;
     life.until(session, "turn_ended").await;
-    let called = desk.script.called.lock().unwrap();
+    let called = desk.script.called.lock().unwrap().clone();
     assert_eq!(&*called[0].arguments, "{\"a\":2,\"b\":1}");
-    drop(called);
     assert_eq!(desk.script.asked.lock().unwrap()[1].items.len(), 3);
     life.stops().await;
 }
@@ -240,11 +241,10 @@ async fn a_fork_goes_its_own_way() {
     until(&mut tail, "turn_ended").await;
     let whole = life.until(fork.session, "turn_ended").await;
     assert!(whole.iter().zip(1..).all(|(event, n)| event.offset == Offset(n)));
-    let asked = desk.script.asked.lock().unwrap();
+    let asked = desk.script.asked.lock().unwrap().clone();
     let last = asked.last().unwrap();
     assert!(format!("{:?}", last.items).contains("in the fork"));
     assert!(!format!("{:?}", last.items).contains("in the parent"));
-    drop(asked);
     life.stops().await;
 }
 
@@ -285,5 +285,26 @@ async fn a_deleted_session_is_gone_for_those_who_ask_and_those_who_listen() {
     let nobodys = SessionId::from_parts(jiff::Timestamp::now(), &[1; 10]);
     let view = life.sessions.view(&life.tenant, nobodys).await;
     assert!(matches!(view, Err(Error::NotFound)));
+    life.stops().await;
+}
+
+#[tokio::test]
+async fn what_is_too_large_for_an_event_lies_in_a_blob_and_is_asked_whole() {
+    let mut desk = Desk::new("blob");
+    desk.says([Line::Says("that is much", 1)]);
+    let life = desk.life().await;
+    let long = "many words ".repeat(20_000);
+    let session = life.create(&[], vec![input(&long, Busy::Enqueue)]).await.session;
+    let events = life.until(session, "turn_ended").await;
+    let content = fact(&events, |fact| match fact {
+        Fact::InputAccepted(input) => Some(input.content.clone()),
+        _ => None,
+    });
+    assert!(matches!(content, Content::Blob { .. }));
+    let read = life.sessions.content(&life.tenant, session, &content).await.unwrap();
+    assert!(read.to_string().contains(&long));
+    assert!(format!("{:?}", desk.script.asked.lock().unwrap()[0].items).contains(&long));
+    let sealed = desk.script.blobs.lock().unwrap().values().next().unwrap().clone();
+    assert!(!sealed.windows(10).any(|bytes| bytes == b"many words"), "it lies there in the clear");
     life.stops().await;
 }
