@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use freehold_store::changes::{self, Versions};
 use freehold_store::exchanges::Opened;
-use freehold_types::{Db, Env, TenantId};
+use freehold_types::{Db, Env, NodeId, TenantId};
 
 use crate::admission::Admission;
 use crate::identity::{KeyHash, Principal, Principals, Registry, Snapshot};
+use crate::together::Unknown;
 use crate::usage::{self, Books, UsageCounts, UsageSettings, UsageWriter};
 use crate::{AdmissionSettings, Error, Limits, Refusal};
 
@@ -25,6 +27,11 @@ pub struct Settings {
     /// a crash interrupted. Zero where the store is this node's alone; where
     /// others use it, too, longer than any of theirs lasts.
     pub settle_after: Duration,
+    /// Whether others use the store, too. Then somebody calls what is in
+    /// [`together`](crate::together), or budgets stay closed.
+    pub shared: bool,
+    /// Who this is among them.
+    pub node: Option<NodeId>,
 }
 
 /// Keys, limits, budgets and usage of one node. What an exchange asks is
@@ -40,6 +47,9 @@ pub struct Control {
     /// Held from reading what a change depends on until the change is in
     /// memory, across the store's commit.
     pub(crate) turn: tokio::sync::Mutex<()>,
+    /// As of what memory has.
+    pub(crate) versions: Mutex<Versions>,
+    pub(crate) unknown: Option<Unknown>,
 }
 
 /// A node's control, just opened.
@@ -61,7 +71,9 @@ impl Control {
         settings: Settings,
     ) -> Result<Started, Error> {
         let now = env.now();
-        let mut registry = Registry::default();
+        let mut registry = Registry::new(settings.shared);
+        // Before what they count.
+        let versions = changes::versions(&*db).await?;
         let loaded = crate::manage::load(&*db).await?;
         let principals = registry.replace(loaded, now)?;
         let interrupted = usage::recover(&*db, &registry, now, settings.settle_after).await?;
@@ -69,6 +81,7 @@ impl Control {
         crate::manage::load_spends(&*db, &mut registry, now).await?;
 
         let books = Arc::new(Books::new(settings.usage));
+        books.set_node(settings.node);
         let writer = UsageWriter::new(Arc::clone(&db), Arc::clone(&env), Arc::clone(&books));
         let admission = Admission::new(Arc::clone(&env), settings.admission, Arc::clone(&books));
         let control = Self {
@@ -79,11 +92,13 @@ impl Control {
             admission: Arc::new(admission),
             books,
             turn: tokio::sync::Mutex::default(),
+            versions: Mutex::new(versions),
+            unknown: settings.shared.then(Unknown::default),
         };
         Ok(Started { control, writer, interrupted })
     }
 
-    /// Who presents this key, if it is good now.
+    /// Who presents this key, if it is good now, as far as this node knows.
     pub fn authenticate(&self, presented: &str) -> Result<Arc<Principal>, Refusal> {
         self.snapshot.authenticate(presented)
     }
@@ -104,10 +119,15 @@ impl Control {
         principal.left(self.env.monotonic())
     }
 
-    /// Asks the store for as little as can be asked. Nobody else writes keys
-    /// while this node has them, so a store that answers has just those that
-    /// are in memory.
+    /// Asks the store for as little as can be asked. If nobody else writes keys
+    /// while this node has them, a store that answers has just those that are
+    /// in memory; others' changes are taken up first.
     pub async fn confirm(&self) -> Result<(), Error> {
+        if self.unknown.is_some() {
+            self.refresh().await?;
+            self.snapshot.confirm();
+            return Ok(());
+        }
         let nobody = KeyHash([0; 32]);
         freehold_store::keys::find(&*self.db, &nobody.0).await?;
         self.snapshot.confirm();
@@ -122,6 +142,16 @@ impl Control {
     /// New settings for the recording of usage, in force with the next record.
     pub fn set_usage(&self, settings: UsageSettings) {
         self.books.set(settings);
+    }
+
+    /// This node has another name among the others from now on.
+    pub fn set_node(&self, node: NodeId) {
+        self.books.set_node(Some(node));
+    }
+
+    /// Whether there are no budgets at all.
+    pub fn is_without_budgets(&self) -> bool {
+        self.registry().accounts().next().is_none()
     }
 
     /// How the recording of usage stands.

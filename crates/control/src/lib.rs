@@ -24,6 +24,7 @@ mod refusal;
 mod scope;
 #[cfg(test)]
 mod testing;
+mod together;
 mod usage;
 
 pub use admission::{
@@ -38,6 +39,7 @@ pub use limits::{Adaptive, AdaptiveSettings, Head, Limits, Waiting};
 pub use manage::{Issued, KeyChange, NewBudget, NewKey};
 pub use refusal::Refusal;
 pub use scope::Scope;
+pub use together::{REFRESH, Spenders};
 pub use usage::{
     Durability, Flush, Lost, Settlement, Tokens, UsageCounts, UsageSettings, UsageWriter,
     WhenStoreDown,

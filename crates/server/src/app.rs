@@ -13,6 +13,7 @@ use freehold_gateway::options::Options;
 use freehold_gateway::transport::HttpTransport;
 use freehold_gateway::transport::guard::{Guard, Network};
 use freehold_gateway::{Gateway, Parts, Resolved, resolve};
+use freehold_store::membership::Membership;
 use freehold_store::{Store, StoreOptions};
 use freehold_types::{Env, TenantId};
 
@@ -24,6 +25,7 @@ use crate::http::tls::Certificates;
 use crate::ops::Responses;
 use crate::serve::{Error, Start};
 use crate::telemetry::Telemetry;
+use crate::together;
 use crate::{admin_key, master_key};
 
 /// The parts of a running server.
@@ -40,6 +42,9 @@ pub struct App {
     pub store: Arc<Store>,
     /// Seals what is the tenants'.
     pub keyring: Arc<Keyring>,
+    /// The nodes that use it, this one among them; `None` if it is this one's
+    /// alone.
+    pub members: Option<Arc<Membership>>,
     /// Asks providers.
     pub gateway: Arc<Gateway>,
     /// The memory that request bodies take.
@@ -82,7 +87,8 @@ pub(crate) async fn open(
     let options: StoreOptions = config.store.resolve(data, &config.secrets);
     let store = Arc::new(Store::open(&options, Arc::clone(&env)).await?);
     let keyring = master_key::open(Arc::clone(&store) as _, Arc::clone(&env), data).await?;
-    let settings = Settings { settle_after: settle_after(&store), ..settings(&config) };
+    let members = together::join(&store, &env, &url).await.map_err(Error::Join)?;
+    let settings = together::settings(members.as_deref(), settings(&config));
     let started = Control::open(Arc::clone(&store) as _, Arc::clone(&env), settings).await?;
     let control = Arc::new(started.control);
     for exchange in &started.interrupted {
@@ -127,6 +133,7 @@ pub(crate) async fn open(
         control,
         store,
         keyring: Arc::new(keyring),
+        members,
         gateway,
         bodies,
         drain,
@@ -173,14 +180,6 @@ impl Follow {
     }
 }
 
-/// Longer than any exchange lasts.
-const SETTLE_SHARED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// On a store of its own a node knows at its start that all exchanges are over.
-pub(crate) fn settle_after(store: &Store) -> Duration {
-    if store.is_shared() { SETTLE_SHARED_AFTER } else { Duration::ZERO }
-}
-
 fn settings(config: &Config) -> Settings {
     Settings {
         admission: AdmissionSettings {
@@ -203,7 +202,7 @@ fn settings(config: &Config) -> Settings {
             keep: config.usage.retention(),
             ..UsageSettings::default()
         },
-        settle_after: Duration::ZERO,
+        ..Settings::default()
     }
 }
 

@@ -25,3 +25,4 @@ pub mod request_id;
 pub mod serve;
 pub mod surface;
 pub mod telemetry;
+mod together;

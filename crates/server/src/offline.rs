@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use freehold_control::{Control, Settings};
+use freehold_control::Control;
 use freehold_store::{Store, StoreOptions};
 use freehold_types::Env;
 use http::Request;
@@ -42,8 +42,7 @@ impl Offline {
     pub async fn open(options: &StoreOptions) -> Result<Self, Error> {
         let env: Arc<dyn Env> = Arc::new(RealEnv::new());
         let store = Arc::new(Store::open(options, Arc::clone(&env)).await?);
-        let settings =
-            Settings { settle_after: crate::app::settle_after(&store), ..Settings::default() };
+        let settings = crate::together::beside(&store);
         let started = Control::open(Arc::clone(&store) as _, Arc::clone(&env), settings).await?;
         let control = Arc::new(started.control);
         let router = admin::router(Admin::offline(Arc::clone(&control), env), Via::DataFolder);

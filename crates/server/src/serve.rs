@@ -19,7 +19,7 @@ use crate::http::tls::{self, Certificates};
 use crate::http::workers::{Workers, cores};
 use crate::surface::Dialects;
 use crate::telemetry::Telemetry;
-use crate::{admin, admin_key, data_folder, master_key};
+use crate::{admin, admin_key, data_folder, master_key, together};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +45,9 @@ pub enum Error {
     /// The master key is missing or wrong.
     #[error(transparent)]
     MasterKey(#[from] master_key::Error),
+    /// The other nodes over the store cannot be joined.
+    #[error("cannot join the nodes that use this store")]
+    Join(#[source] freehold_types::DbError),
     /// No first admin key.
     #[error(transparent)]
     AdminKey(#[from] admin_key::Error),
@@ -102,6 +105,7 @@ impl Server {
         let opened = app::open(start, config, telemetry, place).await?;
         let app = opened.app;
         let usage = tokio::spawn(opened.writer.run());
+        together::begin(&app).await;
 
         let socket = admin::socket_path(&data);
         listen_for_admin(&app, &socket)?;
@@ -158,6 +162,7 @@ impl Server {
         if usage.await.is_err() {
             tracing::error!("the usage writer panicked");
         }
+        together::end(&app).await;
         drop(std::fs::remove_file(socket));
         app.store.close().await;
         tracing::info!("stopped");

@@ -9,6 +9,8 @@ use freehold_types::{
 };
 use jiff::Timestamp;
 
+use crate::changes::{self, Kind};
+
 /// Whose spending a budget bounds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
@@ -126,6 +128,7 @@ const UPDATE: &str = "UPDATE budgets SET amount_units = $3, amount_nanos = $4
     WHERE tenant = $1 AND id = $2";
 const DELETE: &str = "DELETE FROM budgets WHERE tenant = $1 AND id = $2";
 const DELETE_SPEND: &str = "DELETE FROM budget_spend WHERE tenant = $1 AND budget = $2";
+const DELETE_SHARES: &str = "DELETE FROM budget_shares WHERE tenant = $1 AND budget = $2";
 const LIST: &str = "SELECT tenant, id, scope, subject, period, amount_units, amount_nanos,
     created_at FROM budgets WHERE tenant = $1 AND id > $2 ORDER BY id LIMIT $3";
 const ALL: &str = "SELECT tenant, id, scope, subject, period, amount_units, amount_nanos,
@@ -161,6 +164,7 @@ pub fn insert(budget: &Budget) -> Unit {
         budget.created_at,
     ];
     unit.expect(1, INSERT, args);
+    changes::note(&mut unit, Kind::Budgets);
     unit
 }
 
@@ -169,6 +173,7 @@ pub fn update(tenant: &TenantId, id: BudgetId, amount: Money) -> Unit {
     let mut unit = Unit::new("budgets.update");
     let (units, nanos) = amount.to_columns();
     unit.expect(1, UPDATE, args![tenant.shared(), id.to_string(), units, nanos]);
+    changes::note(&mut unit, Kind::Budgets);
     unit
 }
 
@@ -177,7 +182,8 @@ pub fn update(tenant: &TenantId, id: BudgetId, amount: Money) -> Unit {
 pub fn delete(tenant: &TenantId, id: BudgetId) -> Unit {
     let mut unit = Unit::new("budgets.delete");
     let args = args![tenant.shared(), id.to_string()];
-    unit.expect(1, DELETE, args.clone()).run(DELETE_SPEND, args);
+    unit.expect(1, DELETE, args.clone()).run(DELETE_SPEND, args.clone()).run(DELETE_SHARES, args);
+    changes::note(&mut unit, Kind::Budgets);
     unit
 }
 

@@ -7,8 +7,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use freehold_types::{
-    Db, DbError, ExchangeId, GroupId, KeyId, Money, Page, PageRequest, Rounding, Row, TenantId,
-    Unit, args,
+    Db, DbError, ExchangeId, GroupId, KeyId, Money, NodeId, Page, PageRequest, Rounding, Row,
+    TenantId, Unit, args,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -150,8 +150,8 @@ pub struct Exchange {
 }
 
 const OPEN: &str = "INSERT INTO exchanges (tenant, id, state, group_name, key_id, route, dialect,
-    stream, opened_at, reserved_units, reserved_nanos)
-    VALUES ($1, $2, 'open', $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
+    stream, opened_at, reserved_units, reserved_nanos, node)
+    VALUES ($1, $2, 'open', $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING";
 const INSERT_CLOSED: &str = "INSERT INTO exchanges (tenant, id, state, group_name, key_id, route,
     dialect, stream, opened_at, reserved_units, reserved_nanos, closed_at, provider, deployment,
     model, status, error, attempts, input_tokens, cache_read_tokens, cache_write_tokens,
@@ -174,6 +174,11 @@ const INSERT_CLOSED: &str = "INSERT INTO exchanges (tenant, id, state, group_nam
 const STILL_OPEN: &str = "SELECT tenant, id, state, group_name, key_id, route, dialect, stream,
     opened_at, reserved_units, reserved_nanos
     FROM exchanges WHERE state = 'open' AND (tenant, id) > ($1, $2) ORDER BY tenant, id LIMIT $3";
+const OPEN_OF: &str = "SELECT tenant, id, state, group_name, key_id, route, dialect, stream,
+    opened_at, reserved_units, reserved_nanos FROM exchanges
+    WHERE state = 'open' AND node = $1 AND (tenant, id) > ($2, $3) ORDER BY tenant, id LIMIT $4";
+const NEXT_OPENER: &str =
+    "SELECT node FROM exchanges WHERE state = 'open' AND node > $1 ORDER BY node LIMIT 1";
 /// Newest first: ids sort by time. An empty state or key is any.
 const LIST: &str = "SELECT tenant, id, state, group_name, key_id, route, dialect, stream,
     opened_at, reserved_units, reserved_nanos, closed_at, provider, deployment, model, status,
@@ -198,10 +203,11 @@ const PRUNE: &str = "DELETE FROM exchanges WHERE tenant = $1 AND id IN (
     SELECT id FROM exchanges WHERE tenant = $1 AND id < $2 AND opened_at < $3 AND state <> 'open'
     ORDER BY id LIMIT $4)";
 
-/// Records exchanges that began. One that is there already, open or closed, is
-/// left as it is.
-pub fn open<'a>(exchanges: impl IntoIterator<Item = &'a Opened>) -> Unit {
+/// Records exchanges that began on a node. One that is there already, open or
+/// closed, is left as it is.
+pub fn open<'a>(node: Option<NodeId>, exchanges: impl IntoIterator<Item = &'a Opened>) -> Unit {
     let mut unit = Unit::new("exchanges.open");
+    let node: Arc<str> = node_text(node);
     for opened in exchanges {
         let (units, nanos) = opened.reserved.to_columns();
         let args = args![
@@ -215,6 +221,7 @@ pub fn open<'a>(exchanges: impl IntoIterator<Item = &'a Opened>) -> Unit {
             opened.opened_at,
             units,
             nanos,
+            Arc::clone(&node),
         ];
         unit.run(OPEN, args);
     }
@@ -347,6 +354,33 @@ pub async fn still_open(
     };
     let rows = db.read(STILL_OPEN, args![tenant, id, limit]).await?;
     rows.into_iter().map(|mut row| Ok(read_opened(&mut row)?.1)).collect()
+}
+
+/// The next exchanges that a node opened and nobody closed, after the given
+/// one; `None` is those of which nobody knows the node. Empty at the end.
+pub async fn open_of(
+    db: &dyn Db,
+    node: Option<NodeId>,
+    after: Option<&Opened>,
+    limit: u32,
+) -> Result<Vec<Opened>, DbError> {
+    let (tenant, id) = match after {
+        Some(opened) => (opened.tenant.shared(), opened.id.to_string()),
+        None => (Arc::from(""), String::new()),
+    };
+    let rows = db.read(OPEN_OF, args![node_text(node), tenant, id, limit]).await?;
+    rows.into_iter().map(|mut row| Ok(read_opened(&mut row)?.1)).collect()
+}
+
+/// The next node in order that has open exchanges, alive or not: one that is
+/// not among the [`nodes`](crate::nodes) is dead.
+pub async fn next_opener(db: &dyn Db, after: Option<NodeId>) -> Result<Option<NodeId>, DbError> {
+    let rows = db.read(NEXT_OPENER, args![node_text(after)]).await?;
+    rows.into_iter().next().map(|mut row| row.parse()).transpose()
+}
+
+fn node_text(node: Option<NodeId>) -> Arc<str> {
+    node.map_or_else(|| Arc::from(""), |node| node.to_string().into())
 }
 
 /// Forgets up to `limit` exchanges of a tenant that began before a time and

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use freehold_types::{Db, DbError, GroupId, Page, PageRequest, Row, TenantId, Unit, args};
 use jiff::Timestamp;
 
+use crate::changes::{self, Kind};
+
 /// A group as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
@@ -48,6 +50,7 @@ pub fn insert(group: &Group) -> Unit {
         group.created_at,
     ];
     unit.expect(1, INSERT, args);
+    changes::note(&mut unit, Kind::Groups);
     unit
 }
 
@@ -63,6 +66,7 @@ pub fn update(group: &Group) -> Unit {
         Arc::clone(&group.limits),
     ];
     unit.expect(1, UPDATE, args);
+    changes::note(&mut unit, Kind::Groups);
     unit
 }
 
@@ -85,6 +89,7 @@ pub fn delete(tenant: &TenantId, name: &GroupId) -> Unit {
     // Taken first: what the next statement looks at is of after that.
     touch(&mut unit, tenant, name);
     unit.expect(1, DELETE, args![tenant.shared(), name.shared()]);
+    changes::note(&mut unit, Kind::Groups);
     unit
 }
 

@@ -7,6 +7,7 @@ use freehold_types::{
 };
 use jiff::Timestamp;
 
+use crate::changes::{self, Kind};
 use crate::groups;
 
 /// A virtual key as it is stored.
@@ -76,6 +77,7 @@ pub fn insert(key: &Key) -> Unit {
         key.revoked_at,
     ];
     unit.expect(1, INSERT, args);
+    changes::note(&mut unit, Kind::Keys);
     // The id is the maker's alone, and so is the hash.
     unit.proven_by(MADE, args![key.tenant.shared(), key.id.to_string(), &key.hash[..]]);
     unit
@@ -103,6 +105,7 @@ pub fn update(key: &Key) -> Unit {
         key.expires_at,
     ];
     unit.expect(1, UPDATE, args);
+    changes::note(&mut unit, Kind::Keys);
     unit
 }
 
@@ -110,6 +113,7 @@ pub fn update(key: &Key) -> Unit {
 pub fn revoke(tenant: &TenantId, id: KeyId, at: Timestamp) -> Unit {
     let mut unit = Unit::new("keys.revoke");
     unit.expect(1, REVOKE, args![tenant.shared(), id.to_string(), at]);
+    changes::note(&mut unit, Kind::Keys);
     unit
 }
 

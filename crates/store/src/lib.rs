@@ -18,6 +18,7 @@
 
 pub mod blobs;
 pub mod budgets;
+pub mod changes;
 pub mod deletion;
 pub mod exchanges;
 pub mod forks;
@@ -27,8 +28,10 @@ pub mod journal;
 pub mod keys;
 pub mod leases;
 pub mod lost;
+pub mod membership;
 pub mod nodes;
 pub mod sessions;
+pub mod shares;
 pub mod sweeper;
 pub mod tenant_keys;
 pub mod timelines;

@@ -71,6 +71,14 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0005_tenant_keys.sql"),
         postgres: include_str!("../migrations/postgres/0005_tenant_keys.sql"),
     },
+    Migration {
+        number: 6,
+        name: "together",
+        // One of before says nobody's name and leaves the counters alone.
+        oldest: 4,
+        sqlite: include_str!("../migrations/sqlite/0006_together.sql"),
+        postgres: include_str!("../migrations/postgres/0006_together.sql"),
+    },
 ];
 
 /// Brings the database up to the last of `migrations`, or refuses one that was

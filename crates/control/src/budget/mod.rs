@@ -4,7 +4,7 @@
 mod account;
 mod window;
 
-pub(crate) use account::{Account, Exhausted, Reservation};
+pub(crate) use account::{Account, Exhausted, Others, Reservation};
 pub use account::{Budget, Standing};
 pub use window::Window;
 

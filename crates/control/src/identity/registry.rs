@@ -29,9 +29,17 @@ pub(crate) struct Registry {
     keys: BTreeMap<KeyId, Key>,
     gates: BTreeMap<Scope, Arc<Gate>>,
     budgets: BTreeMap<BudgetId, (Budget, Arc<Account>)>,
+    /// Whether other nodes spend of the same budgets.
+    shared: bool,
+    /// How many they are, this one among them; 0 as long as nobody knows.
+    nodes: usize,
 }
 
 impl Registry {
+    pub(crate) fn new(shared: bool) -> Self {
+        Self { shared, ..Self::default() }
+    }
+
     /// Takes a key in, or replaces it, and gives the principal for it.
     pub(crate) fn put_key(&mut self, key: Key) -> Result<Principal, TreeError> {
         let chain = self.chain(&key)?;
@@ -178,7 +186,12 @@ impl Registry {
             *known = budget;
             return;
         }
-        let account = Arc::new(Account::new(&budget, now, spent));
+        let account = Account::new(&budget, now, spent);
+        let account = Arc::new(if self.shared {
+            account.shared(if is_new(&budget, now) { self.nodes } else { 0 })
+        } else {
+            account
+        });
         self.gate(budget.scope.clone()).open_account(Arc::clone(&account));
         self.budgets.insert(budget.id, (budget, account));
     }
@@ -199,6 +212,16 @@ impl Registry {
         self.budgets.values().map(move |(budget, account)| (budget, account.standing(now)))
     }
 
+    /// Who spends of the budgets, counted.
+    pub(crate) fn set_nodes(&mut self, nodes: usize) {
+        self.nodes = nodes;
+    }
+
+    /// All budgets with their accounts.
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = (&Budget, &Arc<Account>)> {
+        self.budgets.values().map(|(budget, account)| (budget, account))
+    }
+
     fn gate(&mut self, scope: Scope) -> Arc<Gate> {
         let gate = self
             .gates
@@ -206,4 +229,11 @@ impl Registry {
             .or_insert_with_key(|scope| Arc::new(Gate::new(scope.clone(), Limits::default())));
         Arc::clone(gate)
     }
+}
+
+/// How old a budget may be of which nobody can have spent much.
+const NEW: SignedDuration = SignedDuration::from_secs(5);
+
+fn is_new(budget: &Budget, now: Timestamp) -> bool {
+    now.checked_sub(NEW).is_ok_and(|before| budget.id.to_string() >= BudgetId::floor(before))
 }

@@ -53,6 +53,11 @@ impl Snapshot {
         Ok(Arc::clone(principal))
     }
 
+    /// Whether somebody has this key, good or not.
+    pub(crate) fn knows(&self, hash: KeyHash) -> bool {
+        self.current.load().contains_key(&hash)
+    }
+
     /// Puts principals in force that the store is known to hold.
     pub(crate) fn replace(&self, principals: Principals) {
         self.current.store(Arc::new(principals));

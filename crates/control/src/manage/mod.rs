@@ -11,6 +11,8 @@ mod groups;
 mod keys;
 mod reports;
 
+use std::sync::PoisonError;
+
 use freehold_store as store;
 use freehold_types::{Db, DbError, Money, PageRequest, Unit};
 use jiff::Timestamp;
@@ -137,11 +139,14 @@ impl Control {
         self.reload_in_turn().await
     }
 
-    async fn reload_in_turn(&self) -> Result<(), Error> {
+    pub(crate) async fn reload_in_turn(&self) -> Result<(), Error> {
+        // Before what they count: what comes in between is read once more.
+        let versions = store::changes::versions(&*self.db).await?;
         let loaded = load(&*self.db).await?;
         let now = self.env.now();
         let principals = self.registry().replace(loaded, now)?;
         self.publish(principals);
+        *self.versions.lock().unwrap_or_else(PoisonError::into_inner) = versions;
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use freehold_store::budgets::{self, Spend};
 use freehold_store::exchanges::{self, Closed, Opened};
-use freehold_types::{BudgetId, Money, TenantId, Unit};
+use freehold_types::{BudgetId, Money, NodeId, TenantId, Unit};
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
@@ -71,13 +71,18 @@ pub(super) struct Batch {
     ended: Vec<Ending>,
     waiters: Vec<oneshot::Sender<bool>>,
     coalesced: usize,
+    node: Option<NodeId>,
     at: Timestamp,
 }
 
 impl Batch {
-    pub(super) fn new(entries: impl IntoIterator<Item = Entry>, at: Timestamp) -> Self {
-        let mut batch =
-            Self { opened: Vec::new(), ended: Vec::new(), waiters: Vec::new(), coalesced: 0, at };
+    pub(super) fn new(
+        entries: impl IntoIterator<Item = Entry>,
+        node: Option<NodeId>,
+        at: Timestamp,
+    ) -> Self {
+        let (opened, ended, waiters) = (Vec::new(), Vec::new(), Vec::new());
+        let mut batch = Self { opened, ended, waiters, coalesced: 0, node, at };
         for entry in entries {
             match entry.record {
                 Record::Opened(opened) => batch.opened.push(opened),
@@ -94,7 +99,7 @@ impl Batch {
 
     pub(super) fn unit(&self) -> Unit {
         let mut unit = Unit::new("usage.batch");
-        unit.append(exchanges::open(self.opened.iter().map(|opened| &**opened)));
+        unit.append(exchanges::open(self.node, self.opened.iter().map(|opened| &**opened)));
         unit.append(exchanges::close(self.ended.iter().filter_map(|ending| match &ending.how {
             How::Closed(closed) => Some((&*ending.opened, closed)),
             How::Interrupted => None,
@@ -108,10 +113,15 @@ impl Batch {
     /// The same records, each in a batch of its own: so that one that the
     /// store does not accept does not keep the others out.
     pub(super) fn split(self) -> impl Iterator<Item = Self> {
-        let at = self.at;
-        let record = move |record| Self::new([Entry { record, waiter: None }], at);
+        let (node, at) = (self.node, self.at);
+        let record = move |record| Self::new([Entry { record, waiter: None }], node, at);
         let opened = self.opened.into_iter().map(Record::Opened);
         opened.chain(self.ended.into_iter().map(Record::Ended)).map(record)
+    }
+
+    /// What it charges each budget.
+    pub(super) fn spends(&self) -> Vec<Spend> {
+        spends(&self.ended)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -138,7 +148,13 @@ impl Batch {
 }
 
 /// Adds what the endings cost to the budgets that they are charged to.
-pub(super) fn add_spends(unit: &mut Unit, ended: &[Ending]) {
+pub(crate) fn add_spends(unit: &mut Unit, ended: &[Ending]) {
+    for spend in spends(ended) {
+        budgets::spend(unit, &spend);
+    }
+}
+
+fn spends(ended: &[Ending]) -> Vec<Spend> {
     let mut sums: BTreeMap<(&TenantId, BudgetId, Timestamp), Money> = BTreeMap::new();
     for ending in ended {
         for post in &ending.posts {
@@ -147,9 +163,11 @@ pub(super) fn add_spends(unit: &mut Unit, ended: &[Ending]) {
             *sum = sum.saturating_add(ending.cost());
         }
     }
-    for ((tenant, budget, period_start), spent) in sums {
-        if spent != Money::ZERO {
-            budgets::spend(unit, &Spend { tenant: tenant.clone(), budget, period_start, spent });
-        }
-    }
+    let spend = |((tenant, budget, period_start), spent): ((&TenantId, _, _), _)| Spend {
+        tenant: tenant.clone(),
+        budget,
+        period_start,
+        spent,
+    };
+    sums.into_iter().filter(|(_, spent)| *spent != Money::ZERO).map(spend).collect()
 }

@@ -1,12 +1,14 @@
 //! The queue between exchanges and the store: bounded, and never waited on
 //! unless the operator asks for it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use freehold_store::budgets::Spend;
 use freehold_store::exchanges::Opened;
-use freehold_types::Code;
+use freehold_types::{BudgetId, Code, Money, NodeId};
+use jiff::Timestamp;
 use tokio::sync::{Notify, oneshot};
 
 use crate::Refusal;
@@ -122,6 +124,10 @@ struct State {
     /// Records that the writer has taken and not yet written.
     writing: usize,
     writer_gone: bool,
+    /// Who this is among the nodes over one store.
+    node: Option<NodeId>,
+    /// Put into the store by this node, of each budget and window.
+    spent: BTreeMap<(BudgetId, Timestamp), Money>,
     counts: UsageCounts,
 }
 
@@ -249,6 +255,39 @@ impl Books {
         counts.coalesced = counts.coalesced.saturating_add(coalesced as u64);
         counts.places_taken = counts.places_taken.saturating_sub(ended);
         counts.down = None;
+    }
+
+    /// Who opens exchanges from now on.
+    pub(crate) fn set_node(&self, node: Option<NodeId>) {
+        self.state().node = node;
+    }
+
+    pub(super) fn node(&self) -> Option<NodeId> {
+        self.state().node
+    }
+
+    /// The store has what these were charged.
+    pub(super) fn note_spent(&self, sums: &[Spend]) {
+        let mut state = self.state();
+        if state.node.is_none() {
+            return;
+        }
+        for sum in sums {
+            let spent = state.spent.entry((sum.budget, sum.period_start)).or_default();
+            *spent = spent.saturating_add(sum.spent);
+        }
+    }
+
+    /// What the store has from this node of each budget, by the window that
+    /// it was charged to.
+    pub(crate) fn spent(&self) -> BTreeMap<(BudgetId, Timestamp), Money> {
+        self.state().spent.clone()
+    }
+
+    /// Forgets what is of windows before this one.
+    pub(crate) fn forget_spent(&self, budget: BudgetId, period_start: Timestamp) {
+        let before = |key: &(BudgetId, Timestamp)| key.0 == budget && key.1 < period_start;
+        self.state().spent.retain(|key, _| !before(key));
     }
 
     pub(super) fn note_down(&self, why: String) {

@@ -17,7 +17,7 @@ pub(crate) use books::{Books, Place};
 pub use books::{Durability, Flush, UsageCounts, UsageSettings, WhenStoreDown};
 pub use freehold_store::exchanges::Tokens;
 pub use freehold_store::lost::Lost;
-pub(crate) use recovery::recover;
+pub(crate) use recovery::{PAGE as RECOVERY_PAGE, interrupt, recover};
 pub use settlement::Settlement;
 pub use writer::UsageWriter;
 

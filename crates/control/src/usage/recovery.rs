@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freehold_store::exchanges::{self, Opened};
-use freehold_types::{Db, DbError};
+use freehold_types::{Db, DbError, Unit};
 use jiff::Timestamp;
 
 use crate::identity::Registry;
@@ -12,7 +12,7 @@ use crate::usage::batch::add_spends;
 use crate::usage::{Ending, How};
 
 /// Exchanges that are settled in one unit.
-const PAGE: u32 = 500;
+pub(crate) const PAGE: u32 = 500;
 
 /// Settles every exchange that began longer than `after` ago and did not end at
 /// what it had reserved, charges it to its budgets, in the periods in which it
@@ -38,17 +38,20 @@ pub(crate) async fn recover(
         if page.is_empty() {
             continue;
         }
-        let endings: Vec<_> = page
-            .iter()
-            .map(|opened| Ending {
-                posts: registry.posts(opened),
-                opened: Arc::new(opened.clone()),
-                how: How::Interrupted,
-            })
-            .collect();
-        let mut unit = exchanges::interrupt(&page, now);
-        add_spends(&mut unit, &endings);
-        db.write(unit).await?;
+        db.write(interrupt(registry, &page, now)).await?;
         all.extend(page);
     }
+}
+
+/// Settles exchanges that nobody will close any more.
+pub(crate) fn interrupt(registry: &Registry, lost: &[Opened], now: Timestamp) -> Unit {
+    let ending = |opened: &Opened| Ending {
+        posts: registry.posts(opened),
+        opened: Arc::new(opened.clone()),
+        how: How::Interrupted,
+    };
+    let endings: Vec<_> = lost.iter().map(ending).collect();
+    let mut unit = exchanges::interrupt(lost, now);
+    add_spends(&mut unit, &endings);
+    unit
 }

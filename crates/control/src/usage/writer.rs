@@ -64,7 +64,7 @@ impl UsageWriter {
         if entries.is_empty() {
             return;
         }
-        let mut batch = Batch::new(entries, self.env.now());
+        let mut batch = Batch::new(entries, self.books.node(), self.env.now());
         match self.write(&mut batch).await {
             Written::Yes => self.note(&batch),
             Written::Rejected if batch.len() > 1 => {
@@ -83,6 +83,7 @@ impl UsageWriter {
     }
 
     fn note(&self, batch: &Batch) {
+        self.books.note_spent(&batch.spends());
         self.books.note_written(batch.len(), batch.ended(), batch.coalesced());
     }
 

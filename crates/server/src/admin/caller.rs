@@ -71,10 +71,12 @@ pub(super) async fn identify(
 ) -> Response {
     let caller = match via {
         Via::DataFolder => Caller::Owner,
-        Via::Network => match admin.control.authenticate(presented(request.headers())) {
-            Ok(principal) => Caller::Key(principal),
-            Err(refusal) => return Problem::from(refusal).into_response(),
-        },
+        Via::Network => {
+            match admin.control.authenticate_anywhere(presented(request.headers())).await {
+                Ok(principal) => Caller::Key(principal),
+                Err(refusal) => return Problem::from(refusal).into_response(),
+            }
+        }
     };
     request.extensions_mut().insert(caller);
     next.run(request).await

@@ -101,7 +101,7 @@ impl<L: Limits> Shared<L> {
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
     {
-        let principal = self.authenticate(head)?;
+        let principal = self.authenticate(head).await?;
         let endpoint = match found {
             Found::Endpoint(endpoint) => endpoint.clone(),
             Found::Models => return Ok(models::list(&self.gateway, &principal, head)),
@@ -143,9 +143,10 @@ impl<L: Limits> Shared<L> {
         }
     }
 
-    fn authenticate(&self, head: &Parts) -> Result<Arc<Principal>, Box<ApiError>> {
+    async fn authenticate(&self, head: &Parts) -> Result<Arc<Principal>, Box<ApiError>> {
         let presented = credential::presented(&head.headers);
-        self.control.authenticate(presented).map_err(|refusal| refuse::refusal(&refusal))
+        let found = self.control.authenticate_anywhere(presented).await;
+        found.map_err(|refusal| refuse::refusal(&refusal))
     }
 }
 

@@ -58,7 +58,7 @@ pub(crate) async fn a_tenant_does_not_see_anothers(db: &dyn Db) {
     let (a, b) = (tenant("a"), tenant("b"));
     db.write(keys::insert(&key(&a, 1))).await.unwrap();
     db.write(keys::insert(&key(&b, 1))).await.unwrap();
-    db.write(exchanges::open([&opened(&a, 1)])).await.unwrap();
+    db.write(exchanges::open(None, [&opened(&a, 1)])).await.unwrap();
     assert!(guard_holds_back(db, keys::revoke(&tenant("c"), id("key_", 1), at(1))).await);
     db.write(keys::revoke(&a, id("key_", 1), at(1))).await.unwrap();
     let other = keys::get(db, &b, id("key_", 1)).await.unwrap().unwrap();
@@ -189,7 +189,7 @@ pub(crate) async fn an_exchange_opens_and_closes_once(db: &dyn Db) {
     let main = TenantId::main();
     let mut opened = opened(&main, 1);
     opened.group = Some(GroupId::new("team").unwrap());
-    db.write(exchanges::open([&opened])).await.unwrap();
+    db.write(exchanges::open(None, [&opened])).await.unwrap();
     let stored = exchanges::get(db, &main, opened.id).await.unwrap().unwrap();
     assert_eq!((stored.state, stored.closed), (State::Open, None));
     assert_eq!(stored.opened, opened);
@@ -213,14 +213,14 @@ pub(crate) async fn a_close_needs_no_open_before_it(db: &dyn Db) {
 pub(crate) async fn an_open_that_comes_late_changes_nothing(db: &dyn Db) {
     let (opened, closed) = (opened(&TenantId::main(), 1), closed("0.5"));
     db.write(exchanges::close([(&opened, &closed)])).await.unwrap();
-    let receipt = db.write(exchanges::open([&opened])).await.unwrap();
+    let receipt = db.write(exchanges::open(None, [&opened])).await.unwrap();
     assert_eq!(receipt.changed, [0]);
     assert_eq!(exchanges::still_open(db, None, 10).await.unwrap(), []);
 }
 
 pub(crate) async fn open_exchanges_are_settled_at_their_reservation(db: &dyn Db) {
     let all: Vec<_> = (0..5).map(|n| opened(&TenantId::main(), n)).collect();
-    db.write(exchanges::open(&all)).await.unwrap();
+    db.write(exchanges::open(None, &all)).await.unwrap();
     db.write(exchanges::close([(&all[2], &closed("0.01"))])).await.unwrap();
     let first = exchanges::still_open(db, None, 3).await.unwrap();
     let rest = exchanges::still_open(db, first.last(), 3).await.unwrap();
@@ -381,7 +381,7 @@ pub(crate) async fn a_batch_in_doubt_may_be_sent_again(db: &dyn Db) {
 pub(crate) async fn exchanges_are_listed_newest_first_by_the_page(db: &dyn Db) {
     let main = TenantId::main();
     let all: Vec<_> = (0..5).map(|n| opened(&main, n)).collect();
-    db.write(exchanges::open(&all)).await.unwrap();
+    db.write(exchanges::open(None, &all)).await.unwrap();
     let mut request = PageRequest::new(None, 2);
     let mut seen: Vec<ExchangeId> = Vec::new();
     loop {
@@ -405,7 +405,7 @@ pub(crate) async fn what_is_old_is_forgotten_in_batches_and_stays_in_the_sums(db
     let mut ended = closed("0.123456789");
     ended.lost = vec![lost("0.1")];
     let ends = all.iter().filter(|opened| opened.id != all[1].id || opened.tenant == b);
-    db.write(exchanges::open(&all)).await.unwrap();
+    db.write(exchanges::open(None, &all)).await.unwrap();
     db.write(exchanges::close(ends.map(|opened| (opened, &ended)))).await.unwrap();
     let by = By { tenant: true, day: true, key: true, model: true, ..By::default() };
     let before = usage::report(db, &days(by)).await.unwrap();

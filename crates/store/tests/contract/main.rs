@@ -20,6 +20,7 @@ mod projections;
 mod samples;
 mod sessions;
 mod tenant_keys;
+mod together;
 
 #[path = "../server/mod.rs"]
 mod server;
@@ -146,5 +147,9 @@ contract! {
     forks::a_hold_of_a_fork_that_is_gone_is_found_from_its_parent;
     forks::in_whatever_order_a_fork_that_is_there_is_whole;
     forks::a_fork_and_a_deletion_at_once_leave_all_or_nothing;
+    together::a_change_of_each_kind_is_counted_once;
+    together::open_exchanges_are_found_by_their_node;
+    together::who_shares_a_budget_has_seen_all_others;
+    together::of_many_who_share_at_once_none_is_forgotten;
     chaos::whatever_nodes_try_at_once_the_journal_is_one_story;
 }
