@@ -3,6 +3,7 @@
 mod bound;
 mod builtin;
 mod http;
+mod mcp;
 pub mod name;
 mod offer;
 pub mod options;

@@ -51,7 +51,7 @@ fn is_allowed(byte: u8) -> bool {
 
 /// A label as part of a name: without the divider, and so that the divider
 /// after it is the first one.
-fn label_part(label: &str) -> String {
+pub(super) fn label_part(label: &str) -> String {
     let divides = label.contains(BETWEEN) || label.ends_with('_') || label.starts_with('_');
     fit(label, LABEL_MAX, divides).replace(BETWEEN, "-")
 }

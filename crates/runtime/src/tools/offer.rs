@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::builtin::Builtin;
 use super::http::Api;
+use super::mcp::Server;
 use super::options::RuleOptions;
 use super::{Listed, Toolset, bound, rules};
 use crate::decide::ToolRules;
@@ -36,6 +37,8 @@ pub(super) enum Target {
     Builtin(Builtin),
     /// An operation of an API, by its index.
     Http(Arc<Api>, usize),
+    /// A tool of an MCP server, by the server's name for it.
+    Mcp(Arc<Server>, String),
 }
 
 impl Offer {

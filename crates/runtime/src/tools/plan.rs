@@ -8,6 +8,7 @@ use freehold_gateway::options::{Problems, Secrets};
 
 use super::builtin::Builtin;
 use super::http::Api;
+use super::mcp::Server;
 use super::options::{ClientToolOptions, Kind, RuleOptions, ToolOptions};
 
 /// What the owner says of tools.
@@ -25,7 +26,6 @@ pub struct Config {
 #[derive(Debug, Default)]
 pub struct Plan {
     pub(super) sources: BTreeMap<String, Source>,
-    #[expect(dead_code, reason = "MCP servers come next")]
     pub(super) client: ClientToolOptions,
 }
 
@@ -36,6 +36,8 @@ pub(super) enum Source {
     Builtin(Builtin, RuleOptions),
     /// An API.
     Http(Arc<Api>),
+    /// An MCP server.
+    Mcp(Arc<Server>),
 }
 
 impl Plan {
@@ -51,7 +53,8 @@ impl Plan {
                     .map(|builtin| Source::Builtin(builtin, options.rules.clone())),
                 Kind::Http => Api::new(name, options, &config.secrets, &mut at)
                     .map(|api| Source::Http(Arc::new(api))),
-                Kind::Mcp => None,
+                Kind::Mcp => Server::configured(name, options, &config.secrets)
+                    .map(|server| Source::Mcp(Arc::new(server))),
             };
             sources.extend(source.map(|source| (name.clone(), source)));
         }

@@ -25,7 +25,6 @@ pub(super) struct Hints {
 
 impl Hints {
     /// Of a stranger: only what makes us more careful is believed.
-    #[cfg_attr(not(test), expect(dead_code, reason = "MCP servers come next"))]
     pub(super) fn of_stranger(self) -> Self {
         Self { read_only: false, idempotent: false, destructive: self.destructive }
     }

@@ -5,15 +5,19 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use freehold_types::{BoxFuture, Env, SessionId, TenantId, Transport};
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join_all, select};
 use serde_json::Value;
 
 use super::builtin::{self, Builtin};
+use super::http::Api;
+use super::mcp::{List, Mcp, Server};
 use super::offer::{Offer, Offers, Target};
+use super::options::RuleOptions;
 use super::overflow::{self, Sized};
 use super::plan::{Plan, Source};
 use super::records::Records;
-use super::{Performed, Performing, ToolSpec, Tools, Toolset};
+use super::secrets::Secrets;
+use super::{Performed, Performing, ToolSpec, Tools, Toolset, name};
 use crate::content::Settings;
 use crate::decide::{Ended, Found};
 use crate::event::{Content, Name, Note};
@@ -27,6 +31,50 @@ pub struct Parts {
     pub transport: Arc<dyn Transport>,
     /// The journal and the blobs.
     pub records: Arc<dyn Records>,
+    /// Credentials that clients gave.
+    pub secrets: Arc<dyn Secrets>,
+    /// Freehold's version, which servers are told.
+    pub version: &'static str,
+}
+
+/// The most sources of tools of one set.
+const SOURCES_MAX: usize = 64;
+
+/// Which MCP servers matter.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Servers<'a> {
+    All,
+    /// The one whose label stands so in the names of its tools.
+    Labelled(&'a str),
+    None,
+}
+
+impl<'a> Servers<'a> {
+    /// Those among which a tool of a name is.
+    fn of(tool: Option<&'a Name>) -> Self {
+        match tool.map(|name| name::parse(name.as_str())) {
+            None => Self::All,
+            Some(Some((label, _))) => Self::Labelled(label),
+            Some(None) => Self::None,
+        }
+    }
+
+    fn matter(self, label: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Labelled(wanted) => name::label_part(label) == wanted,
+            Self::None => false,
+        }
+    }
+}
+
+/// What a source has.
+enum Sourced {
+    Nothing,
+    Builtin(Builtin, RuleOptions),
+    Api(Arc<Api>),
+    Mcp(Arc<Server>, Result<Arc<List>, String>),
+    Missing(Name, String),
 }
 
 /// Performs tools. Cheap to clone.
@@ -35,13 +83,15 @@ pub struct Toolbox(Arc<Inner>);
 
 struct Inner {
     parts: Parts,
+    mcp: Arc<Mcp>,
     plan: ArcSwap<Plan>,
 }
 
 impl Toolbox {
     /// A toolbox with what is configured.
     pub fn new(parts: Parts, plan: Plan) -> Self {
-        Self(Arc::new(Inner { parts, plan: ArcSwap::from_pointee(plan) }))
+        let mcp = Mcp::new(Arc::clone(&parts.transport), Arc::clone(&parts.env), parts.version);
+        Self(Arc::new(Inner { parts, mcp, plan: ArcSwap::from_pointee(plan) }))
     }
 
     /// Puts a new configuration in force; calls under way finish by the old.
@@ -76,37 +126,31 @@ impl Tools for Toolbox {
 }
 
 impl Inner {
-    /// The tools of some settings; of a call, only what it needs.
-    #[expect(clippy::unused_async, reason = "MCP servers come next")]
+    /// The tools of some settings; for a call, only those among which it is.
     async fn offers(
         &self,
-        _tenant: &TenantId,
-        _session: SessionId,
+        tenant: &TenantId,
+        session: SessionId,
         settings: &Settings,
-        _only: Option<&Name>,
+        only: Option<&Name>,
     ) -> Offers {
         let plan = self.plan.load_full();
         let mut offers = Offers::default();
         for tool in &settings.request.tools {
             offers.add_client(tool);
         }
-        for spec in &settings.tools {
-            match spec {
-                ToolSpec::Configured(name) => {
-                    let Some(source) = plan.source(name.as_str()) else {
-                        let error = "no tools of this name are configured".to_owned();
-                        offers.tell(name.clone(), Vec::new(), Some(error));
-                        continue;
-                    };
-                    match &*source {
-                        Source::Builtin(builtin, options) => offers.add_builtin(*builtin, options),
-                        Source::Http(api) => api.offer(&mut offers),
-                    }
-                }
-                ToolSpec::Mcp(server) => {
-                    let error = "MCP servers are not spoken to yet".to_owned();
-                    offers.tell(server.label.clone(), Vec::new(), Some(error));
-                }
+        let servers = Servers::of(only);
+        let sources: Vec<_> = settings.tools.iter().take(SOURCES_MAX).collect();
+        let sources = join_all(
+            sources.into_iter().map(|spec| self.found(&plan, spec, tenant, session, servers)),
+        );
+        for found in sources.await {
+            match found {
+                Sourced::Nothing => {}
+                Sourced::Builtin(builtin, options) => offers.add_builtin(builtin, &options),
+                Sourced::Api(api) => api.offer(&mut offers),
+                Sourced::Mcp(server, list) => Mcp::offer(&server, &list, &mut offers),
+                Sourced::Missing(name, why) => offers.tell(name, Vec::new(), Some(why)),
             }
         }
         if offers.may_overflow()
@@ -116,6 +160,55 @@ impl Inner {
             offers.add_builtin(*read, options);
         }
         offers
+    }
+
+    /// What a source has.
+    async fn found(
+        &self,
+        plan: &Plan,
+        spec: &ToolSpec,
+        tenant: &TenantId,
+        session: SessionId,
+        servers: Servers<'_>,
+    ) -> Sourced {
+        let server = match spec {
+            ToolSpec::Configured(name) => {
+                let Some(source) = plan.source(name.as_str()) else {
+                    let why = "no tools of this name are configured".to_owned();
+                    return Sourced::Missing(name.clone(), why);
+                };
+                match source.into_owned() {
+                    Source::Builtin(builtin, options) => return Sourced::Builtin(builtin, options),
+                    Source::Http(api) => return Sourced::Api(api),
+                    Source::Mcp(server) => server,
+                }
+            }
+            ToolSpec::Mcp(named) if !plan.client.mcp => {
+                let why = "this installation reaches no MCP servers that clients name".to_owned();
+                return Sourced::Missing(named.label.clone(), why);
+            }
+            ToolSpec::Mcp(named) => {
+                let headers = match &named.secret {
+                    None => None,
+                    Some(name) => match self.parts.secrets.get(tenant, session, name).await {
+                        Ok(Some(secret)) => Some(secret),
+                        Ok(None) => {
+                            let why = "the credentials for this server are gone".to_owned();
+                            return Sourced::Missing(named.label.clone(), why);
+                        }
+                        Err(why) => {
+                            return Sourced::Missing(named.label.clone(), why.to_string());
+                        }
+                    },
+                };
+                Arc::new(Server::of_client(named, headers.as_ref(), &plan.client))
+            }
+        };
+        if !servers.matter(&server.label) {
+            return Sourced::Nothing;
+        }
+        let list = self.mcp.list(&server, tenant, session).await;
+        Sourced::Mcp(server, list)
     }
 
     async fn call(&self, call: &Performing) -> Performed {
@@ -160,6 +253,7 @@ impl Inner {
             Target::Http(api, index) => {
                 Performed::Ended(api.call(&*self.parts.transport, *index, call).await)
             }
+            Target::Mcp(server, tool) => Performed::Ended(self.mcp.call(server, tool, call).await),
         }
     }
 
@@ -171,6 +265,7 @@ impl Inner {
         let work = Box::pin(async {
             match &offer.target {
                 Target::Http(api, index) => api.query(&*self.parts.transport, *index, call).await,
+                Target::Mcp(server, tool) => self.mcp.query(server, tool, call).await,
                 // They change nothing, so that none is ever in doubt for long.
                 Target::Elsewhere | Target::Builtin(_) => Found::Unclear,
             }

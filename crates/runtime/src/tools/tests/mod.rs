@@ -2,5 +2,6 @@
 
 mod builtins;
 mod http;
+mod mcp;
 mod server;
 mod world;

@@ -9,7 +9,7 @@ use freehold_gateway::transport::HttpTransport;
 use freehold_gateway::transport::guard::{Guard, Network};
 use freehold_llm::Dialect;
 use freehold_llm::model::{Request, Tool};
-use freehold_types::{BoxFuture, CallId, Env, Offset, SessionId, TenantId};
+use freehold_types::{BoxFuture, CallId, Env, Offset, Secret, SessionId, TenantId};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ use crate::decide::Ended;
 use crate::event::{Content, Event, Hash, Limits, Name, Note};
 use crate::tools::options::{ClientToolOptions, ToolOptions};
 use crate::tools::{
-    Config, Parts, Performed, Performing, Plan, Records, ToolSpec, Toolbox, Tools, Toolset,
+    Config, Parts, Performed, Performing, Plan, Records, Secrets, ToolSpec, Toolbox, Tools, Toolset,
 };
 
 /// The real clock, and chance that counts up.
@@ -55,6 +55,33 @@ impl Env for Clock {
 pub(super) struct Memory {
     pub(super) events: Mutex<Vec<Event>>,
     pub(super) blobs: Mutex<BTreeMap<Hash, Value>>,
+    pub(super) secrets: Mutex<BTreeMap<Name, Secret>>,
+}
+
+impl Secrets for Memory {
+    fn put(
+        &self,
+        _: &TenantId,
+        _: SessionId,
+        name: &Name,
+        secret: Secret,
+    ) -> BoxFuture<'static, Result<(), Note>> {
+        self.secrets.lock().expect("no panic before").insert(name.clone(), secret);
+        Box::pin(async { Ok(()) })
+    }
+    fn get(
+        &self,
+        _: &TenantId,
+        _: SessionId,
+        name: &Name,
+    ) -> BoxFuture<'static, Result<Option<Secret>, Note>> {
+        let found = self.secrets.lock().expect("no panic before").get(name).cloned();
+        Box::pin(async move { Ok(found) })
+    }
+    fn delete(&self, _: &TenantId, _: SessionId) -> BoxFuture<'static, Result<(), Note>> {
+        self.secrets.lock().expect("no panic before").clear();
+        Box::pin(async { Ok(()) })
+    }
 }
 
 impl Records for Memory {
@@ -129,6 +156,8 @@ impl World {
             env: Arc::clone(&env) as _,
             transport: Arc::new(HttpTransport::new(1, guard)),
             records: Arc::clone(&memory) as _,
+            secrets: Arc::clone(&memory) as _,
+            version: "0.0.0",
         };
         let options = |value: &Value| serde_json::from_value::<ToolOptions>(value.clone());
         let tools = tools.iter().map(|(name, value)| {
