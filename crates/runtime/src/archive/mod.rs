@@ -2,6 +2,8 @@
 //! with its session's key; and how they are read, through the sessions that
 //! one was forked from.
 
+mod records;
+
 use std::sync::Arc;
 
 use base64::Engine;
