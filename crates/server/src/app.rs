@@ -13,6 +13,10 @@ use freehold_gateway::options::Options;
 use freehold_gateway::transport::HttpTransport;
 use freehold_gateway::transport::guard::{Guard, Network};
 use freehold_gateway::{Gateway, Parts, Resolved, resolve};
+use freehold_runtime::archive::Archive;
+use freehold_runtime::gateway_models::GatewayModels;
+use freehold_runtime::sessions::{Parts as SessionParts, Sessions};
+use freehold_runtime::tools::{Parts as ToolParts, Toolbox};
 use freehold_store::membership::Membership;
 use freehold_store::{Store, StoreOptions};
 use freehold_types::{Env, TenantId};
@@ -49,6 +53,8 @@ pub struct App {
     pub gateway: Arc<Gateway>,
     /// The memory that request bodies take.
     pub bodies: BodyBudget,
+    /// Agents' sessions.
+    pub sessions: Arc<Sessions>,
     /// Ends it all.
     pub drain: Drain,
     /// Answers, counted.
@@ -113,6 +119,32 @@ pub(crate) async fn open(
         },
         plan,
     );
+    let keyring = Arc::new(keyring);
+    let archive = Archive {
+        env: Arc::clone(&env),
+        db: Arc::clone(&store) as _,
+        blobs,
+        keys: Arc::clone(&keyring) as _,
+    };
+    let toolbox = Toolbox::new(
+        ToolParts {
+            env: Arc::clone(&env),
+            transport: Arc::clone(&transport) as _,
+            records: Arc::new(archive.clone()),
+        },
+        config.tool_plan().map_err(Error::Tools)?,
+    );
+    let models = GatewayModels::new(Arc::clone(&gateway), Arc::clone(&control));
+    let sessions = Sessions::start(
+        SessionParts {
+            archive,
+            shared: store.is_shared(),
+            models: Arc::new(models),
+            tools: Arc::new(toolbox.clone()),
+        },
+        config.sessions.options(&url),
+    );
+    let sessions = sessions.await?;
     let drain = Drain::new(config.server.connections_max);
     let config = Live::new(config);
     let follow = Follow {
@@ -121,6 +153,7 @@ pub(crate) async fn open(
         transport,
         tls,
         telemetry: telemetry.clone(),
+        toolbox,
     };
     let apply = Box::new(move |config: &Config, before: &Config| follow.apply(config, before));
     let watcher = Watcher::new(source, config.clone(), apply, Arc::clone(&env));
@@ -132,8 +165,9 @@ pub(crate) async fn open(
         watcher,
         control,
         store,
-        keyring: Arc::new(keyring),
         members,
+        keyring,
+        sessions,
         gateway,
         bodies,
         drain,
@@ -155,6 +189,7 @@ struct Follow {
     transport: Arc<HttpTransport>,
     tls: Option<Arc<Certificates>>,
     telemetry: Telemetry,
+    toolbox: Toolbox,
 }
 
 impl Follow {
@@ -167,6 +202,8 @@ impl Follow {
         if let (Some(tls), Some(options)) = (&self.tls, &config.server.tls) {
             tls.reload(options).map_err(|error| error.to_string())?;
         }
+        let tools = config.tool_plan()?;
+        self.toolbox.follow(tools);
         self.transport.configure(resolved.pools);
         self.gateway.follow(resolved.plan);
         let Settings { admission, usage, .. } = settings(config);

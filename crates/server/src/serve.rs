@@ -24,6 +24,12 @@ use crate::{admin, admin_key, data_folder, master_key, together};
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A configured tool cannot be used.
+    #[error("{0}")]
+    Tools(String),
+    /// Sessions cannot be worked on.
+    #[error(transparent)]
+    Sessions(#[from] freehold_runtime::sessions::Error),
     /// The configuration cannot be used.
     #[error("{0}")]
     Config(#[from] config::Error),
@@ -151,6 +157,7 @@ impl Server {
             tracing::warn!(connections = left, "connections were cut");
         }
         let Self { app, workers, usage, socket, .. } = self;
+        app.sessions.stop().await;
         // Whatever still runs is dropped with its worker, and settled.
         if tokio::task::spawn_blocking(move || workers.stop()).await.is_err() {
             tracing::error!("the workers did not stop");

@@ -11,6 +11,7 @@ mod locate;
 mod prices;
 mod secrets;
 mod server;
+mod sessions;
 mod source;
 mod store;
 mod telemetry;
@@ -18,12 +19,15 @@ mod usage;
 pub mod watch;
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use freehold_control::prices::Sheet;
 use freehold_gateway::options::{
     GatewayOptions, Kind, Options, Problems, ProviderOptions, RouteOptions, SecretRef, Secrets,
 };
+use freehold_runtime::tools::options::{ClientToolOptions, ToolOptions};
+use freehold_runtime::tools::{Config as ToolConfig, Plan as ToolPlan};
 use serde::Deserialize;
 
 pub use error::{Error, Fault};
@@ -31,6 +35,7 @@ pub use limits::{LimitOptions, RateOptions};
 pub use live::Live;
 pub use prices::PriceSheetOptions;
 pub use server::{ServerOptions, TlsOptions};
+pub use sessions::SessionOptions;
 pub use source::{Overrides, Source};
 pub use store::StoreOptions;
 pub use telemetry::{LogFormat, LogLevel, LogOptions, OtlpOptions, TelemetryOptions};
@@ -43,6 +48,10 @@ pub struct Config {
     pub server: ServerOptions,
     /// `[store]`.
     pub store: StoreOptions,
+    /// `[sessions]`.
+    pub sessions: SessionOptions,
+    /// `[tools]` and `[client_tools]`.
+    pub tools: ToolConfig,
     /// `[limits]`.
     pub limits: LimitOptions,
     /// `[usage]`.
@@ -69,6 +78,9 @@ pub struct Config {
 struct Written {
     server: ServerOptions,
     store: StoreOptions,
+    sessions: SessionOptions,
+    tools: BTreeMap<String, ToolOptions>,
+    client_tools: ClientToolOptions,
     limits: LimitOptions,
     usage: UsageOptions,
     budgets: BudgetOptions,
@@ -91,6 +103,12 @@ fn parse(
     let mut config = Config {
         server: written.server,
         store: written.store,
+        sessions: written.sessions,
+        tools: ToolConfig {
+            tools: written.tools,
+            client: written.client_tools,
+            secrets: Secrets::default(),
+        },
         limits: written.limits,
         usage: written.usage,
         budgets: written.budgets,
@@ -113,6 +131,7 @@ fn parse(
     config.sheet =
         prices::sheet(&config.prices).map_err(|message| vec![Fault { place: None, message }])?;
     let (secrets, missing) = secrets::read(config.secret_refs(), environment);
+    config.tools.secrets = secrets.clone();
     config.secrets = secrets;
     config.warnings = missing;
     Ok(config)
@@ -123,6 +142,11 @@ impl Config {
         let mut problems = self.gateway.validate(kinds);
         self.server.validate(&mut problems.at(&["server"]));
         self.store.validate(&mut problems.at(&["store"]));
+        self.sessions.validate(&mut problems.at(&["sessions"]));
+        for (name, options) in &self.tools.tools {
+            options.validate(name, &mut problems.at(&["tools", name]));
+        }
+        self.tools.client.validate(&mut problems.at(&["client_tools"]));
         self.limits.validate(&mut problems.at(&["limits"]));
         self.usage.validate(&mut problems.at(&["usage"]));
         self.telemetry.validate(&mut problems.at(&["telemetry"]));
@@ -146,7 +170,14 @@ impl Config {
             provider.key.as_mut().into_iter().chain(password)
         });
         let otlp = self.telemetry.otlp.iter_mut().flat_map(|otlp| otlp.headers.values_mut());
-        for secret in providers.chain(otlp).chain(&mut self.store.password) {
+        let mut keys = Vec::new();
+        for tool in self.tools.tools.values_mut() {
+            if let Some(path) = &mut tool.openapi {
+                *path = folder.join(&*path);
+            }
+            keys.extend(tool.auth.as_mut().map(|auth| &mut auth.key));
+        }
+        for secret in providers.chain(otlp).chain(&mut self.store.password).chain(keys) {
             if let SecretRef::File(path) = secret {
                 *path = folder.join(&*path);
             }
@@ -160,17 +191,43 @@ impl Config {
             SecretRef::Env(_) => None,
         });
         let tls = self.server.tls.iter().flat_map(|tls| [tls.cert.clone(), tls.key.clone()]);
-        secrets.chain(self.prices.overlay.clone()).chain(tls).collect()
+        let documents = self.tools.tools.values().filter_map(|tool| tool.openapi.clone());
+        secrets.chain(self.prices.overlay.clone()).chain(tls).chain(documents).collect()
+    }
+
+    /// The tools made ready; each API's description is read from its file.
+    pub fn tool_plan(&self) -> Result<ToolPlan, String> {
+        let mut config = self.tools.clone();
+        for (name, tool) in &mut config.tools {
+            if let Some(path) = tool.openapi.take() {
+                let read = read_document(&path);
+                let text = read.map_err(|error| {
+                    format!("tools.{name}.openapi: {}: {error}", path.display())
+                })?;
+                tool.document = Some(text);
+            }
+        }
+        ToolPlan::new(&config).map_err(|problems| {
+            let all: Vec<_> = problems
+                .iter()
+                .map(|problem| format!("{}: {}", problem.path.join("."), problem.message))
+                .collect();
+            all.join("; ")
+        })
     }
 
     /// Each reference, with the words for who needs it.
     fn secret_refs(&self) -> impl Iterator<Item = (&SecretRef, String)> {
         let providers = self.gateway.secret_refs().into_iter();
         let otlp = self.telemetry.otlp.iter().flat_map(|otlp| otlp.headers.values());
+        let tools = self.tools.tools.iter().flat_map(|(name, tool)| {
+            tool.secret_refs().map(move |at| (at, format!("tool `{name}`")))
+        });
         providers
             .map(|(at, name)| (at, format!("provider `{name}`")))
             .chain(otlp.map(|at| (at, "telemetry.otlp".to_owned())))
             .chain(self.store.password.iter().map(|at| (at, "store".to_owned())))
+            .chain(tools)
     }
 
     /// What is different here and only takes effect after a restart.
@@ -191,6 +248,9 @@ impl Config {
         if self.store != before.store {
             changed.push("store");
         }
+        if self.sessions != before.sessions {
+            changed.push("sessions");
+        }
         if self.gateway.gateway.fetch != before.gateway.gateway.fetch {
             changed.push("gateway.fetch");
         }
@@ -202,6 +262,20 @@ impl Config {
         }
         changed
     }
+}
+
+/// The largest description of an API.
+const DOCUMENT_BYTES_MAX: u64 = 16 << 20;
+
+fn read_document(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path)?;
+    file.take(DOCUMENT_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > DOCUMENT_BYTES_MAX {
+        let words = format!("it is larger than {DOCUMENT_BYTES_MAX} bytes");
+        return Err(std::io::Error::other(words));
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
