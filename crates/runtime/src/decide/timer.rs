@@ -60,15 +60,15 @@ pub(super) fn due(book: &mut Book<'_>) -> Result<(), Refused> {
     }
     // Each at most once: one that repeats is due after now again.
     let timers: Vec<_> =
-        book.state.timers.iter().filter(|timer| timer.due <= now).copied().collect();
+        book.state.timers.iter().filter(|timer| timer.due <= now).cloned().collect();
     for timer in timers {
-        fire(book, timer)?;
+        fire(book, &timer)?;
     }
     stuck::free(book)
 }
 
-fn fire(book: &mut Book<'_>, timer: Timer) -> Result<(), Refused> {
-    if !may_fire(&book.state, &timer) {
+fn fire(book: &mut Book<'_>, timer: &Timer) -> Result<(), Refused> {
+    if !may_fire(&book.state, timer) {
         return Ok(());
     }
     let next = timer.call.is_none().then(|| timer.repeat.next(timer.due, book.given.now)).flatten();

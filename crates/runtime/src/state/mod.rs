@@ -26,7 +26,7 @@ pub const CALLS_MAX: usize = 20;
 /// The most inputs that wait.
 pub const QUEUE_MAX: usize = 48;
 /// The most timers.
-pub const TIMERS_MAX: usize = 24;
+pub const TIMERS_MAX: usize = 16;
 /// The most pinned events.
 pub const PINS_MAX: usize = 16;
 /// The most spans of the context.
@@ -110,7 +110,7 @@ pub struct Decided {
 }
 
 /// A timer that will fire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Timer {
     /// Which.

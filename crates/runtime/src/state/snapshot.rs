@@ -156,7 +156,7 @@ mod tests {
         let timer = Timer {
             id: TimerId::from_parts(late(), &[9; 10]),
             due: late(),
-            repeat: Repeat::EveryMs(u64::MAX),
+            repeat: Repeat::Cron(Text::new(&"\"".repeat(64)).unwrap()),
             set: FAR,
             call: Some(call().id),
         };

@@ -268,7 +268,8 @@ impl World {
             1 => Cue::Signal { name: name("ping"), content: Content::text("now") },
             2 => {
                 let due = at(self.desk.now_ms + self.random.pick(&[0, 100, 50_000]));
-                let repeat = self.random.pick(&[Repeat::Once, Repeat::EveryMs(10_000)]);
+                let every = self.random.pick(&[None, Some(10_000)]);
+                let repeat = every.map_or(Repeat::Once, Repeat::EveryMs);
                 Cue::SetTimer { due, repeat, purpose: TimerPurpose::Input(Content::text("tick")) }
             }
             3 => match state.timers.first() {

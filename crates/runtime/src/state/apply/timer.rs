@@ -18,8 +18,13 @@ impl State {
                 Some(call)
             }
         };
-        let timer =
-            Timer { id: fact.timer, due: fact.due, repeat: fact.repeat, set: event.offset, call };
+        let timer = Timer {
+            id: fact.timer,
+            due: fact.due,
+            repeat: fact.repeat.clone(),
+            set: event.offset,
+            call,
+        };
         push(&mut self.timers, TIMERS_MAX, timer, "more timers than there may be")
     }
 
