@@ -93,7 +93,7 @@ pub(crate) async fn open(
     let options: StoreOptions = config.store.resolve(data, &config.secrets);
     let store = Arc::new(Store::open(&options, Arc::clone(&env)).await?);
     let keyring = master_key::open(Arc::clone(&store) as _, Arc::clone(&env), data).await?;
-    let members = together::join(&store, &env, &url).await.map_err(Error::Join)?;
+    let members = together::join(&store, &env, &config.sessions, &url).await.map_err(Error::Join)?;
     let settings = together::settings(members.as_deref(), settings(&config));
     let started = Control::open(Arc::clone(&store) as _, Arc::clone(&env), settings).await?;
     let control = Arc::new(started.control);
@@ -134,17 +134,16 @@ pub(crate) async fn open(
         },
         config.tool_plan().map_err(Error::Tools)?,
     );
-    let models = GatewayModels::new(Arc::clone(&gateway), Arc::clone(&control));
+    let models = GatewayModels::new(Arc::clone(&gateway), Arc::clone(&control), Arc::clone(&env));
     let sessions = Sessions::start(
         SessionParts {
             archive,
-            shared: store.is_shared(),
+            members: members.clone(),
             models: Arc::new(models),
             tools: Arc::new(toolbox.clone()),
         },
-        config.sessions.options(&url),
+        config.sessions.options(),
     );
-    let sessions = sessions.await?;
     let drain = Drain::new(config.server.connections_max);
     let config = Live::new(config);
     let follow = Follow {

@@ -27,9 +27,6 @@ pub enum Error {
     /// A configured tool cannot be used.
     #[error("{0}")]
     Tools(String),
-    /// Sessions cannot be worked on.
-    #[error(transparent)]
-    Sessions(#[from] freehold_runtime::sessions::Error),
     /// The configuration cannot be used.
     #[error("{0}")]
     Config(#[from] config::Error),

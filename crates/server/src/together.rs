@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use freehold_control::{Error, REFRESH, Settings, Spenders};
 use freehold_store::Store;
-use freehold_store::membership::{Membership, MembershipOptions};
+use freehold_store::membership::Membership;
 use freehold_types::{Db, DbError, Env};
 
 use crate::app::App;
+use crate::config::SessionOptions;
 
 /// Longer than any exchange lasts: for those of nodes whose version does not
 /// say who they are.
@@ -26,14 +27,15 @@ const FIRST_ROUNDS: usize = 3;
 pub(crate) async fn join(
     store: &Arc<Store>,
     env: &Arc<dyn Env>,
+    options: &SessionOptions,
     url: &str,
 ) -> Result<Option<Arc<Membership>>, DbError> {
     if !store.is_shared() {
         return Ok(None);
     }
     let (db, env): (Arc<dyn Db>, _) = (Arc::clone(store) as _, Arc::clone(env));
-    let (options, version) = (MembershipOptions::default(), env!("CARGO_PKG_VERSION").into());
-    let members = Membership::join(db, env, options, version, url.into()).await?;
+    let (name, address) = (options.node_name().into(), options.address(url).into());
+    let members = Membership::join(db, env, options.membership(), name, address).await?;
     Ok(Some(Arc::new(members)))
 }
 

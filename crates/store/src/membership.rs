@@ -118,6 +118,15 @@ impl Membership {
         alive
     }
 
+    /// Where a node is reached whose heart beats; `None` if it does not, or is
+    /// not there.
+    pub fn address(&self, node: NodeId) -> Option<Arc<str>> {
+        let state = self.state();
+        let seen = state.seen.get(&node)?;
+        let beats = seen.still_for < self.options.dead_after;
+        beats.then(|| Arc::clone(&seen.node.address))
+    }
+
     /// All nodes that are there, dead ones too until they are forgotten.
     pub fn all(&self) -> BTreeSet<NodeId> {
         let state = self.state();

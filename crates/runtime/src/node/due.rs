@@ -7,7 +7,7 @@ use freehold_store::{leases, sessions};
 use freehold_types::TenantId;
 use futures_util::StreamExt;
 
-use super::{CLAIMS, Standing};
+use super::CLAIMS;
 use crate::archive::Id;
 use crate::sessions::{Error, Inner};
 
@@ -48,12 +48,8 @@ async fn round(inner: &Arc<Inner>, after: &mut Option<TenantId>) -> Result<bool,
     }
     let due = leases::due(inner.db(), &tenant, now, turn).await?;
     *after = Some(tenant);
-    let monotonic = inner.env().monotonic();
-    let free = due.into_iter().filter(|row| {
-        row.node.is_none_or(|node| {
-            !matches!(inner.watcher.standing(node, monotonic), Standing::Alive(_))
-        })
-    });
+    // What somebody holds is due to its holder, dead or alive.
+    let free = due.into_iter().filter(|row| row.node.is_none());
     let free: Vec<Id> = free.map(|row| Id { tenant: row.tenant, session: row.session }).collect();
     let some = !free.is_empty();
     futures_util::stream::iter(free)

@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use freehold_store::membership::Membership;
 use freehold_types::{Db, Env, NodeId, Offset};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -30,7 +31,6 @@ pub use view::View;
 
 use crate::archive::{Archive, Id};
 use crate::models::Models;
-use crate::node::Watcher;
 use crate::tools::Tools;
 use crate::worker::Handle;
 
@@ -38,9 +38,10 @@ use crate::worker::Handle;
 pub struct Parts {
     /// Where sessions are kept.
     pub archive: Archive,
-    /// Whether other nodes may use the store at the same time. If not, nodes
-    /// that are still in it are dead.
-    pub shared: bool,
+    /// The nodes that use the store, if others may; its heart is beaten by
+    /// whoever made it. Without, all that others hold is free: the store's own
+    /// lock proves them dead.
+    pub members: Option<Arc<Membership>>,
     /// What answers.
     pub models: Arc<dyn Models>,
     /// What is called.
@@ -57,8 +58,8 @@ pub struct Sessions {
 pub(crate) struct Inner {
     pub(crate) parts: Parts,
     pub(crate) options: Options,
-    pub(crate) node: NodeId,
-    pub(crate) watcher: Watcher,
+    /// This node's name where it is alone.
+    alone: NodeId,
     /// The sessions in this node's hands.
     workers: Mutex<HashMap<Id, Handle>>,
     /// The sessions that somebody listens to, or that are in hand.
@@ -71,24 +72,21 @@ pub(crate) struct Inner {
 }
 
 impl Sessions {
-    /// Joins the nodes of the store, and begins to work.
-    pub async fn start(parts: Parts, options: Options) -> Result<Arc<Self>, Error> {
+    /// Begins to work: takes up what is due and what dead nodes left.
+    pub fn start(parts: Parts, options: Options) -> Arc<Self> {
         let node = NodeId::new(parts.archive.env.as_ref());
-        let watcher = Watcher::new(node, options.dead_after);
         let inner = Arc::new(Inner {
             parts,
             options,
-            node,
-            watcher,
+            alone: node,
             workers: Mutex::default(),
             lives: Mutex::default(),
             stopping: AtomicBool::new(false),
             runtime: tokio::runtime::Handle::current(),
             stop: watch::Sender::new(false),
         });
-        crate::node::join(&inner).await?;
         let keepers = crate::node::keep(&inner);
-        Ok(Arc::new(Self { inner, keepers: Mutex::new(keepers) }))
+        Arc::new(Self { inner, keepers: Mutex::new(keepers) })
     }
 
     /// Lets attempts under way finish for a while, lets go of all sessions, and
@@ -105,7 +103,6 @@ impl Sessions {
         for keeper in keepers {
             keeper.abort();
         }
-        crate::node::leave(inner).await;
     }
 
     /// Ends at once, as a crash would: nothing is finished and nothing let go
@@ -128,7 +125,7 @@ impl Sessions {
 
     /// This life of the node.
     pub fn node(&self) -> NodeId {
-        self.inner.node
+        self.inner.me()
     }
 
     /// How many sessions are in the node's hands.
@@ -153,6 +150,11 @@ impl Inner {
 
     pub(crate) fn env(&self) -> &dyn Env {
         self.parts.archive.env.as_ref()
+    }
+
+    /// This life of the node.
+    pub(crate) fn me(&self) -> NodeId {
+        self.parts.members.as_ref().map_or(self.alone, |members| members.me())
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -1,6 +1,5 @@
 //! What the runtime of a node is set up with.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::decide::{ApprovalRule, Rules};
@@ -9,17 +8,9 @@ use crate::event::{Deciders, Limits};
 /// Settings of the runtime.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What operators call the node.
-    pub name: Arc<str>,
-    /// Where other nodes reach it: `http://host:port`.
-    pub address: Arc<str>,
     /// The rules that hold where a turn's settings say nothing; tools come
     /// with the settings.
     pub rules: Rules,
-    /// How often the node's heart beats.
-    pub beat: Duration,
-    /// A node whose heart has not beaten for so long is dead.
-    pub dead_after: Duration,
     /// How often sessions that are due are looked for.
     pub look: Duration,
     /// How often sessions of other nodes are read for those who listen here.
@@ -37,8 +28,6 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            name: "freehold".into(),
-            address: "".into(),
             rules: Rules {
                 turn_limits: Limits { steps: Some(200), ..Limits::default() },
                 failures_max: 5,
@@ -53,8 +42,6 @@ impl Default for Options {
                 },
                 tools: std::collections::BTreeMap::new(),
             },
-            beat: Duration::from_millis(300),
-            dead_after: Duration::from_millis(1500),
             look: Duration::from_millis(200),
             listen: Duration::from_millis(100),
             idle: Duration::from_secs(10),

@@ -15,7 +15,7 @@ use super::{By, Error, Inner, Key, Receipt};
 use crate::archive::Id;
 use crate::decide::{Cue, Refused};
 use crate::event::Name;
-use crate::node::Standing;
+use crate::node::{Standing, standing};
 use crate::worker::{self, Birth, Handle, Mail};
 
 /// How often a session is looked for that others take at the same time.
@@ -70,7 +70,7 @@ impl Inner {
             return Err(Refused::Sealed(Name::cut(cell)).into());
         }
         if let Some(node) = row.node
-            && let Standing::Alive(address) = self.standing(node).await?
+            && let Standing::Alive(address) = standing(self, node).await?
         {
             return Err(Error::Elsewhere { address });
         }
@@ -80,24 +80,13 @@ impl Inner {
         self.claim(id, &row).await
     }
 
-    /// How another node stands; one that is not known is looked for.
-    async fn standing(&self, node: freehold_types::NodeId) -> Result<Standing, Error> {
-        match self.watcher.standing(node, self.env().monotonic()) {
-            Standing::Unknown => {
-                crate::node::look(self).await?;
-                Ok(self.watcher.standing(node, self.env().monotonic()))
-            }
-            known => Ok(known),
-        }
-    }
-
     /// Claims a session against its row, and begins to work on it.
     pub(crate) async fn claim(self: &Arc<Self>, id: &Id, row: &Session) -> Result<bool, Error> {
         let claim = Claim {
             tenant: &id.tenant,
             session: id.session,
             epoch: row.epoch,
-            node: self.node,
+            node: self.me(),
             id: UnitId::new(self.env()),
         };
         match freehold_store::settle(self.db(), leases::claim(&claim)).await {
@@ -107,6 +96,7 @@ impl Inner {
         }
         let mut row = row.clone();
         row.epoch += 1;
+        row.node = Some(claim.node);
         self.hire(id, worker::Start::Taken(Box::new(row)))
     }
 

@@ -62,7 +62,7 @@ impl Worker<'_> {
             timeline: 1,
             phase: phase(&batch.state),
             due_at: None,
-            node: Some(self.inner().node),
+            node: Some(self.node),
             about,
             content_key: Some(self.reader.wrapped()),
         };

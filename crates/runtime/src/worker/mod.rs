@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use freehold_store::leases::{self, Claim};
 use freehold_store::sessions::{NewSession, Session};
-use freehold_types::{Offset, Unit, UnitId};
+use freehold_types::{NodeId, Offset, Unit, UnitId};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
@@ -141,6 +141,8 @@ struct Worker<'p> {
     /// As it is committed.
     state: Arc<State>,
     epoch: u64,
+    /// The node in whose name the session is held.
+    node: NodeId,
     /// The rows beside the journal.
     rows: Projections,
     phase: &'static str,
@@ -171,12 +173,14 @@ impl<'p> Worker<'p> {
         let (tell, done) = mpsc::channel(perform::RUNNING_MAX);
         let rules = Arc::new(post.inner.options.rules.clone());
         let stop = post.inner.stop.subscribe();
+        let node = post.inner.me();
         Self {
             post,
             reader,
             stop,
             state: Arc::new(State::default()),
             epoch: NewSession::EPOCH,
+            node,
             rows: Projections::default(),
             phase: "",
             snapshot: Offset::START,
@@ -206,6 +210,7 @@ impl<'p> Worker<'p> {
     /// Reads the session back and closes what its last worker left open.
     async fn taken(&mut self, row: &Session) -> Result<(), Over> {
         self.epoch = row.epoch;
+        self.node = row.node.unwrap_or(self.node);
         let (state, snapshot) = self.reader.load(Offset(row.head)).await?;
         self.rows = projections(&state);
         self.snapshot = snapshot;
@@ -295,7 +300,7 @@ impl<'p> Worker<'p> {
             tenant: &id.tenant,
             session: id.session,
             epoch: self.epoch,
-            node: inner.node,
+            node: self.node,
             id: UnitId::new(inner.env()),
         };
         let mut unit = Unit::new("leases.release");

@@ -295,11 +295,11 @@ impl Desk {
                 blobs: Arc::clone(&self.script) as _,
                 keys: Arc::new(Bare),
             },
-            shared: false,
+            members: None,
             models: Arc::clone(&self.script) as _,
             tools: Arc::clone(&self.script) as _,
         };
-        let sessions = Sessions::start(parts, self.options.clone()).await.unwrap();
+        let sessions = Sessions::start(parts, self.options.clone());
         Life { sessions, db, tenant: self.tenant.clone() }
     }
 }

@@ -6,6 +6,7 @@ use freehold_gateway::options::At;
 use freehold_runtime::decide::{ApprovalRule, Rules};
 use freehold_runtime::event::{Deciders, Limits};
 use freehold_runtime::sessions::Options;
+use freehold_store::membership::MembershipOptions;
 use freehold_types::Money;
 use serde::Deserialize;
 
@@ -106,17 +107,30 @@ impl SessionOptions {
         }
     }
 
-    /// What the runtime is set up with; `url` is where the server listens.
-    pub fn options(&self, url: &str) -> Options {
+    /// What operators call this node.
+    pub fn node_name(&self) -> String {
+        self.node.clone().unwrap_or_else(host_name)
+    }
+
+    /// Where other nodes reach this one; `url` is where it listens.
+    pub fn address<'a>(&'a self, url: &'a str) -> &'a str {
+        self.advertise.as_deref().unwrap_or(url).trim_end_matches('/')
+    }
+
+    /// How nodes watch each other.
+    pub fn membership(&self) -> MembershipOptions {
+        MembershipOptions {
+            beat_every: Duration::from_millis(self.beat_ms),
+            dead_after: Duration::from_millis(self.dead_after_ms),
+        }
+    }
+
+    /// What the runtime is set up with.
+    pub fn options(&self) -> Options {
         let usual = Options::default();
-        let ms = Duration::from_millis;
         Options {
-            name: self.node.clone().unwrap_or_else(host_name).into(),
-            address: self.advertise.as_deref().unwrap_or(url).trim_end_matches('/').into(),
             rules: self.rules(usual.rules),
-            beat: ms(self.beat_ms),
-            dead_after: ms(self.dead_after_ms),
-            idle: ms(self.idle_ms),
+            idle: Duration::from_millis(self.idle_ms),
             live_max: self.live_max,
             ..usual
         }
