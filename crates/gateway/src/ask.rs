@@ -59,7 +59,7 @@ impl Gateway {
     /// the upstream and settles the exchange.
     pub async fn ask(&self, asking: Asking) -> Result<Saying, Box<ApiError>> {
         let Asking { request, principal, request_id, trace } = asking;
-        let plan = self.plan.load();
+        let plan = self.plan.load_full();
         if request.model.is_empty() {
             return Err(Box::new(ApiError::new(Code::MissingModel, "model: is required")));
         }
@@ -107,7 +107,7 @@ impl Gateway {
         match answered.content {
             Content::Stream { dialect, first, rest, .. } => {
                 book.hold(trying);
-                Ok(Saying::stream(book, dialect, first, rest))
+                Ok(Saying::stream(book, dialect, &first, rest))
             }
             Content::Events { first, rest } => {
                 book.hold(trying);

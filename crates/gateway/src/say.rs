@@ -5,7 +5,6 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use freehold_llm::format::codec;
 use freehold_llm::model::{ApiError, Event};
 use freehold_llm::{Dialect, StreamDecoder};
@@ -57,10 +56,10 @@ impl fmt::Debug for Saying {
 
 impl Saying {
     /// A provider's stream, of which the first bytes have come.
-    pub(crate) fn stream(book: Box<Book>, dialect: Dialect, first: Bytes, body: BoxBody) -> Self {
+    pub(crate) fn stream(book: Box<Book>, dialect: Dialect, first: &[u8], body: BoxBody) -> Self {
         let decoder = codec(dialect).stream_decoder();
         let mut saying = Self::new(Some(book), Source::Stream { decoder, body });
-        saying.feed(&first);
+        saying.feed(first);
         saying
     }
 

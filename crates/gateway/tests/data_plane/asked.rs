@@ -313,7 +313,8 @@ async fn dropping_it_cancels_the_upstream_and_settles() {
         let mut saying = ask(&world, request("r")).await.unwrap();
         let mut said = String::new();
         while !said.contains("Hello") {
-            said.push_str(&format!("{:?}", world.skipping(saying.next()).await.unwrap()));
+            let next = world.skipping(saying.next()).await.unwrap();
+            said = format!("{said}{next:?}");
         }
         assert_eq!(world.wire.live(), 1);
         drop(saying);

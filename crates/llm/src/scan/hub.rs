@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io;
 
 use super::{Field, Scan};
-use crate::model::{Item, ItemBody, Media, Part, PartBody, Request, Source};
+use crate::model::{Item, ItemBody, Part, PartBody, Request, Source};
 
 impl<'a> Scan<'a> {
     /// What there is to know of a request without bytes: what it asks for, and
@@ -12,9 +12,9 @@ impl<'a> Scan<'a> {
     pub fn of(request: &'a Request) -> Self {
         let (mut media_count, mut media_bytes) = (0, 0);
         for part in request.items.iter().flat_map(parts) {
-            if let Some(media) = media_of(part) {
+            if let Some(bytes) = media_bytes_of(part) {
                 media_count += 1;
-                media_bytes += media.map_or(0, |media| media.data.len());
+                media_bytes += bytes;
             }
         }
         let mut length = Length(0);
@@ -60,15 +60,15 @@ fn parts(item: &Item) -> &[Part] {
     }
 }
 
-/// Whether a part is a picture, document or sound, and its data if inline.
-fn media_of(part: &Part) -> Option<Option<&Media>> {
+/// The inline bytes of a part that is a picture, document or sound.
+fn media_bytes_of(part: &Part) -> Option<usize> {
     match &part.body {
         PartBody::Image { source, .. } | PartBody::File { source, .. } => match source {
-            Source::Inline(media) => Some(Some(media)),
-            Source::Url(_) | Source::FileId(_) => Some(None),
+            Source::Inline(media) => Some(media.data.len()),
+            Source::Url(_) | Source::FileId(_) => Some(0),
             Source::Text(_) => None,
         },
-        PartBody::Audio(media) => Some(Some(media)),
+        PartBody::Audio(media) => Some(media.data.len()),
         PartBody::Text { .. } | PartBody::Refusal(_) | PartBody::Native { .. } => None,
     }
 }
