@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use freehold_store::changes::{self, Versions};
 use freehold_store::exchanges::Opened;
-use freehold_types::{Db, Env, NodeId, TenantId};
+use freehold_types::{Code, Db, Env, KeyId, NodeId, TenantId};
 
 use crate::admission::Admission;
 use crate::identity::{KeyHash, Principal, Principals, Registry, Snapshot};
@@ -101,6 +101,19 @@ impl Control {
     /// Who presents this key, if it is good now, as far as this node knows.
     pub fn authenticate(&self, presented: &str) -> Result<Arc<Principal>, Refusal> {
         self.snapshot.authenticate(presented)
+    }
+
+    /// Who a key is, if it is good now: for work that goes on by itself after
+    /// the key was presented.
+    pub fn principal(&self, tenant: &TenantId, key: KeyId) -> Result<Arc<Principal>, Refusal> {
+        let hash = self.registry().key(tenant, key).map(|key| key.hash);
+        let Some(hash) = hash else {
+            let message = format!(
+                "the key {key} that this is paid with is not there any more; go on with another"
+            );
+            return Err(Refusal::new(Code::KeyUnknown, message));
+        };
+        self.snapshot.find(key, hash)
     }
 
     /// The desk that every exchange passes.

@@ -38,6 +38,15 @@ pub(crate) struct Opening {
     pub(crate) trace: Option<Arc<Trace>>,
 }
 
+/// Books that are closed.
+#[derive(Default)]
+pub(crate) struct Spent {
+    /// What the end of the answer waits for.
+    pub(crate) flush: Option<Flush>,
+    /// What the exchange cost, lost attempts included.
+    pub(crate) cost: Money,
+}
+
 /// The books of one exchange.
 pub(crate) struct Book {
     opening: Opening,
@@ -229,6 +238,11 @@ impl Book {
         }
     }
 
+    /// Whether the answer's usage is told already.
+    pub(crate) fn has_usage(&self) -> bool {
+        self.usage.is_some()
+    }
+
     pub(crate) fn usage(&mut self, usage: Usage) {
         self.usage = Some(usage);
     }
@@ -300,16 +314,26 @@ impl Book {
 
     /// Closes the books; gives what the end of the answer waits for.
     pub(crate) fn finish(
-        mut self: Box<Self>,
+        self: Box<Self>,
         status: u16,
         outcome: Outcome,
         error: Option<&ApiError>,
     ) -> Option<Flush> {
+        self.settle(status, outcome, error).flush
+    }
+
+    /// The same, and what it cost in all.
+    pub(crate) fn settle(
+        mut self: Box<Self>,
+        status: u16,
+        outcome: Outcome,
+        error: Option<&ApiError>,
+    ) -> Spent {
         self.close(status, outcome, error)
     }
 
-    fn close(&mut self, status: u16, outcome: Outcome, error: Option<&ApiError>) -> Option<Flush> {
-        let ticket = self.ticket.take()?;
+    fn close(&mut self, status: u16, outcome: Outcome, error: Option<&ApiError>) -> Spent {
+        let Some(ticket) = self.ticket.take() else { return Spent::default() };
         // The place at the deployment is given back before anything is told.
         self.trying = None;
         if let Some((beside, model)) = self.beside.take() {
@@ -375,7 +399,7 @@ impl Book {
             ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             "exchange"
         );
-        Some(settled.flush)
+        Spent { flush: Some(settled.flush), cost: total }
     }
 
     /// Counts the exchange; gives how long it took.

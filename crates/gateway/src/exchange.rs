@@ -54,7 +54,7 @@ impl Gateway {
     }
 
     /// Reserves what the request may cost at most.
-    fn admit<'a>(
+    pub(crate) fn admit<'a>(
         &self,
         mut asked: Asked<'a>,
         candidates: &[Arc<Deployment>],
@@ -79,7 +79,7 @@ impl Gateway {
         let tier = scan.service_tier.as_ref().and_then(|f| f.value.as_deref());
         let ask = Ask {
             route: &asked.route.name,
-            dialect: asked.call.endpoint.word(),
+            dialect: asked.word(),
             stream: asked.stream,
             input_tokens_upper: input,
             output_tokens_upper: output,
@@ -94,7 +94,7 @@ impl Gateway {
             route: Arc::clone(&asked.route),
             request_id: Arc::clone(&asked.call.request_id),
             principal: Arc::clone(&asked.call.principal),
-            endpoint: asked.call.endpoint.word(),
+            endpoint: asked.word(),
             model: asked.model.into(),
             tier: tier.map(Into::into),
             stream: asked.stream,
@@ -134,25 +134,55 @@ impl Gateway {
         let price = |d: &Deployment| self.price_of(asked, d);
         let order = self.order(&asked.route, candidates, || affinity(asked), price);
         let mut walk = Walk::new(self, &asked.route, candidates, order);
-        while let Some(deployment) = walk.next(book.attempts()) {
-            let failed = match self.hedged(asked, deployment, &mut walk, &mut book).await {
-                Ok((trying, answered)) => match self.reply(asked, trying, answered, book).await {
-                    Ok(reply) => return Ok(reply),
-                    Err(back) => {
-                        let (failed, returned) = *back;
-                        book = returned;
-                        failed
+        while let Some((trying, answered)) = self.answered(asked, &mut walk, &mut book).await {
+            match self.reply(asked, trying, answered, book).await {
+                Ok(reply) => return Ok(reply),
+                Err(back) => {
+                    let (failed, returned) = *back;
+                    book = returned;
+                    if !self.moves_on(&mut walk, &mut book, failed).await {
+                        break;
                     }
-                },
-                Err(failed) => failed,
-            };
-            let wait = walk.failed(failed, book.attempts()).filter(|_| book.covers_lost());
-            let Some(wait) = wait else { break };
-            if !wait.is_zero() {
-                self.env.sleep(wait).await;
+                }
             }
         }
         Ok(walk.end(book, asked.dialect, &asked.call.request_id))
+    }
+
+    /// Goes on along a walk until a deployment answers.
+    pub(crate) async fn answered(
+        &self,
+        asked: &Asked<'_>,
+        walk: &mut Walk<'_>,
+        book: &mut Book,
+    ) -> Option<(Trying, Answered)> {
+        loop {
+            let deployment = walk.next(book.attempts())?;
+            match self.hedged(asked, deployment, walk, book).await {
+                Ok(answered) => return Some(answered),
+                Err(failed) => {
+                    if !self.moves_on(walk, book, failed).await {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes a failure in, and waits where the next attempt has to. False if
+    /// there is none.
+    pub(crate) async fn moves_on(
+        &self,
+        walk: &mut Walk<'_>,
+        book: &mut Book,
+        failed: Failed,
+    ) -> bool {
+        let wait = walk.failed(failed, book.attempts()).filter(|_| book.covers_lost());
+        let Some(wait) = wait else { return false };
+        if !wait.is_zero() {
+            self.env.sleep(wait).await;
+        }
+        true
     }
 
     /// Calls one deployment and, if it is slow and the route hedges, the next
@@ -371,12 +401,12 @@ impl Gateway {
     }
 
     /// Gives the book back after an answer that is none.
-    fn back(
+    pub(crate) fn back<T>(
         &self,
         mut trying: Trying,
         mut failed: Failed,
         mut book: Box<Book>,
-    ) -> Result<Reply, Back> {
+    ) -> Result<T, Back> {
         trying.failed(self.env.monotonic(), failed.fault, None);
         failed.hide(&trying.deployment().provider.auth);
         let failed = book.failed(trying.deployment(), trying.model(), failed);
@@ -437,7 +467,7 @@ impl Gateway {
 }
 
 /// A failure after an answer had begun, and the book for another attempt.
-type Back = Box<(Failed, Box<Book>)>;
+pub(crate) type Back = Box<(Failed, Box<Book>)>;
 
 fn streamed(headers: HeaderMap, relay: Relay) -> Reply {
     Reply { status: StatusCode::OK, headers, body: ReplyBody::Stream(Box::new(relay)) }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use freehold_llm::Dialect;
 use freehold_llm::model::ApiError;
-use freehold_types::Code;
+use freehold_types::{Code, Money};
 use http::HeaderMap;
 
 use crate::attempt::{Failed, Raw};
@@ -126,10 +126,22 @@ impl<'a> Walk<'a> {
 
     /// No deployment answered: the last failure is the client's to hear.
     pub(crate) fn end(self, book: Box<Book>, dialect: Dialect, request_id: &str) -> Reply {
+        let (error, raw, _) = self.close(book);
+        if let Some(raw) = raw {
+            let Raw { status, headers: upstream, body } = *raw;
+            let mut headers = HeaderMap::new();
+            copy_headers(&upstream, &mut headers);
+            return Reply { status, headers, body: ReplyBody::Full(body) };
+        }
+        refuse::reply(dialect, &error, request_id)
+    }
+
+    /// The same for one who wants the error itself; and what was spent.
+    pub(crate) fn close(self, book: Box<Book>) -> (ApiError, Option<Box<Raw>>, Money) {
         let Some(failed) = self.last else {
             let error = self.none_to_ask();
-            book.finish(error.status, Outcome::UpstreamError, Some(&error));
-            return refuse::reply(dialect, &error, request_id);
+            let spent = book.settle(error.status, Outcome::UpstreamError, Some(&error));
+            return (error, None, spent.cost);
         };
         let outcome = match failed.fault {
             Fault::Client | Fault::TooLong | Fault::Unfit => Outcome::ClientError,
@@ -138,14 +150,8 @@ impl<'a> Walk<'a> {
         };
         let error = refuse::upstream(&failed);
         let status = failed.raw.as_ref().map_or(error.status, |raw| raw.status.as_u16());
-        book.finish(status, outcome, Some(&error));
-        if let Some(raw) = failed.raw {
-            let Raw { status, headers: upstream, body } = *raw;
-            let mut headers = HeaderMap::new();
-            copy_headers(&upstream, &mut headers);
-            return Reply { status, headers, body: ReplyBody::Full(body) };
-        }
-        refuse::reply(dialect, &error, request_id)
+        let spent = book.settle(status, outcome, Some(&error));
+        (error, failed.raw, spent.cost)
     }
 
     fn none_to_ask(&self) -> ApiError {

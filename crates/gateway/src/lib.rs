@@ -10,7 +10,8 @@
 //! of things), `fallback` (whom to ask next), `wire` (the request for one
 //! deployment), `attempt` (one call), `answer` (what came back of it), `relay`
 //! (a stream on its way back), `book` (what is settled at the end). `pass` is
-//! the same for what passes as bytes.
+//! the same for what passes as bytes, `ask` and `say` for who asks in this
+//! process.
 
 mod answer;
 mod ask;
@@ -36,6 +37,7 @@ mod reply_headers;
 mod resolve;
 pub mod retry;
 pub mod route;
+mod say;
 pub mod trace;
 pub mod transport;
 mod wire;
@@ -53,9 +55,10 @@ use crate::engine::Engine;
 use crate::options::FetchOptions;
 use crate::plan::Plan;
 
-pub use ask::Said;
+pub use ask::{Asking, Said};
 pub use relay::Relay;
 pub use resolve::{Error, Resolved, resolve};
+pub use say::Saying;
 
 /// The doors and rooms that a gateway works with.
 pub struct Parts {

@@ -1,7 +1,7 @@
 //! A streamed answer on its way to the client.
 
 mod held;
-mod seen;
+pub(crate) mod seen;
 
 use std::fmt;
 use std::pin::Pin;
@@ -463,20 +463,26 @@ impl Source {
                 (seen.usage.clone(), seen.ended, seen.bytes)
             }
         };
-        let estimated = Usage {
-            input: told.as_ref().map_or(book.input_estimate(), |u| u.input),
-            output: estimate::estimate_tokens_of_len(bytes),
-            estimated: true,
-            ..Usage::default()
-        };
-        match told {
-            Some(usage) if complete => usage,
-            // Cut off: what was said last of the output may be from its start.
-            Some(usage) => {
-                Usage { output: usage.output.max(estimated.output), estimated: true, ..usage }
-            }
-            None => estimated,
+        used(told, complete, bytes, book)
+    }
+}
+
+/// The usage of an answer of which so many bytes came: the provider's word,
+/// else an estimate.
+pub(crate) fn used(told: Option<Usage>, complete: bool, bytes: u64, book: &Book) -> Usage {
+    let estimated = Usage {
+        input: told.as_ref().map_or(book.input_estimate(), |u| u.input),
+        output: estimate::estimate_tokens_of_len(bytes),
+        estimated: true,
+        ..Usage::default()
+    };
+    match told {
+        Some(usage) if complete => usage,
+        // Cut off: what was said last of the output may be from its start.
+        Some(usage) => {
+            Usage { output: usage.output.max(estimated.output), estimated: true, ..usage }
         }
+        None => estimated,
     }
 }
 
@@ -490,14 +496,14 @@ fn tell_time(events: &[Event], book: Option<&Book>, encoder: &mut dyn StreamEnco
 }
 
 impl Failed {
-    fn in_stream(error: ApiError) -> Self {
+    pub(crate) fn in_stream(error: ApiError) -> Self {
         let fault = Fault::of_status(error.status, error.code.as_deref());
         // A client's fault cannot show itself in the middle of an answer.
         let fault = if fault == Fault::Client { Fault::Server } else { fault };
         Self { fault, error: Box::new(error), raw: None, wait: None, billed: None }
     }
 
-    fn decode(error: freehold_llm::DecodeError) -> Self {
+    pub(crate) fn decode(error: freehold_llm::DecodeError) -> Self {
         match error {
             freehold_llm::DecodeError::Api(error) => Self::in_stream(*error),
             freehold_llm::DecodeError::Truncated => Self::truncated(),
@@ -508,7 +514,7 @@ impl Failed {
         }
     }
 
-    fn truncated() -> Self {
+    pub(crate) fn truncated() -> Self {
         Self {
             fault: Fault::Connection,
             error: Box::new(ApiError::new(

@@ -1,7 +1,7 @@
 //! A request as it goes to one deployment.
 
 use std::borrow::Cow;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use bytes::Bytes;
 use freehold_llm::format::codec;
@@ -30,6 +30,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) add_limit: Option<u64>,
     /// Refuse what would lose something.
     pub(crate) strict: bool,
+    /// It came as a value of the hub's, and there are no bytes of it.
+    pub(crate) in_process: bool,
     decoded: OnceLock<Result<Arc<Request>, Box<ApiError>>>,
 }
 
@@ -74,8 +76,35 @@ impl<'a> Asked<'a> {
             stream,
             add_limit: None,
             strict,
+            in_process: false,
             decoded: OnceLock::new(),
         }
+    }
+
+    /// One that came as a value of the hub's.
+    pub(crate) fn in_process(
+        call: &'a Call,
+        request: &'a Arc<Request>,
+        (route, star): (Arc<Route>, &'a str),
+    ) -> Self {
+        let scan = Scan::of(request);
+        let asked = Self::new(call, request.origin, scan, &request.model, (route, star));
+        let decoded = OnceLock::from(Ok(Arc::clone(request)));
+        Self { stream: true, in_process: true, decoded, ..asked }
+    }
+
+    /// What was asked for, in a word for logs and the books.
+    pub(crate) fn word(&self) -> &'static Arc<str> {
+        static SESSION: LazyLock<Arc<str>> = LazyLock::new(|| "session".into());
+        if self.in_process { &SESSION } else { self.call.endpoint.word() }
+    }
+
+    /// Whether it must not be sent with these losses. What a session adds by
+    /// itself is not missed.
+    fn minds(&self, losses: &Losses) -> bool {
+        const OURS: [&str; 3] = ["cache_mark", "item.id", "tool_result.is_error"];
+        let missed = |field: &str| !self.in_process || !OURS.contains(&field);
+        self.strict && losses.iter().any(|loss| missed(&loss.field))
     }
 
     /// The request in the hub, decoded at most once.
@@ -219,7 +248,8 @@ pub(crate) fn outgoing<'a>(
     let model = asked.model_at(deployment);
     let to = deployment.speaks(asked.dialect);
     let mut losses = Losses::default();
-    let (body, lane) = if to == asked.dialect && !asked.needs_codec(deployment) {
+    let bytes = to == asked.dialect && !asked.in_process && !asked.needs_codec(deployment);
+    let (body, lane) = if bytes {
         let (body, cut_usage) = asked.bytes(deployment, &model);
         (body, Lane::Bytes { cut_usage })
     } else {
@@ -256,7 +286,7 @@ pub(crate) fn outgoing<'a>(
         let body = codec(to)
             .encode_request(&request, &target, &mut losses)
             .map_err(|e| crate::refuse::cannot_encode(&e))?;
-        if asked.strict && !losses.is_empty() {
+        if asked.minds(&losses) {
             return Err(crate::refuse::strict(&losses, asked.dialect, to));
         }
         let lane = if to == asked.dialect { Lane::Bytes { cut_usage } } else { Lane::Cross(to) };

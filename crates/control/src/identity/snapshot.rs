@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use freehold_types::{Code, Env};
+use freehold_types::{Code, Env, KeyId};
 
 use crate::Refusal;
 use crate::identity::{Key, KeyHash, Principal, Principals};
@@ -58,6 +58,19 @@ impl Snapshot {
         self.current.load().contains_key(&hash)
     }
 
+    /// Who a key is, by its id and hash, if it is good now.
+    pub(crate) fn find(&self, id: KeyId, hash: KeyHash) -> Result<Arc<Principal>, Refusal> {
+        let current = self.current.load();
+        // A revoked key may have given its place to one with the same hash.
+        let found = current.get(&hash).filter(|principal| principal.key().id == id);
+        let Some(principal) = found else {
+            let message = format!("the key {id} was revoked; go on with another");
+            return Err(Refusal::new(Code::KeyRevoked, message));
+        };
+        principal.check(self.env.now())?;
+        Ok(Arc::clone(principal))
+    }
+
     /// Puts principals in force that the store is known to hold.
     pub(crate) fn replace(&self, principals: Principals) {
         self.current.store(Arc::new(principals));
@@ -95,7 +108,7 @@ impl Snapshot {
 
 #[cfg(test)]
 mod tests {
-    use freehold_types::{ErrorKind, KeyId, KeyName, Secret, TenantId};
+    use freehold_types::{ErrorKind, KeyName, Secret, TenantId};
     use jiff::SignedDuration;
 
     use super::*;
@@ -180,6 +193,24 @@ mod tests {
         world.put(Key { revoked_at: Some(world.env.now()), ..key });
         assert_eq!(world.code(revoked.reveal()), Some(Code::KeyRevoked));
         assert_eq!(world.code(other.reveal()), None);
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_id_while_it_is_good() {
+        let mut world = World::new();
+        let (_, key) = world.issue();
+        let find = |world: &World, key: &Key| {
+            world.snapshot.find(key.id, key.hash).map_err(|refusal| refusal.code)
+        };
+        assert_eq!(find(&world, &key).unwrap().key(), &key);
+        let other = Key { id: KeyId::new(&*world.env), ..key.clone() };
+        assert_eq!(find(&world, &other).unwrap_err(), Code::KeyRevoked);
+        world.put(Key { revoked_at: Some(world.env.now()), ..key.clone() });
+        assert_eq!(find(&world, &key).unwrap_err(), Code::KeyRevoked);
+        world.put(other.clone());
+        assert_eq!(find(&world, &key).unwrap_err(), Code::KeyRevoked, "its place is taken");
+        world.env.advance(Duration::from_secs(60));
+        assert_eq!(find(&world, &other).unwrap_err(), Code::KeyExpired);
     }
 
     #[test]

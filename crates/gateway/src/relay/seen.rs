@@ -5,14 +5,14 @@ use freehold_llm::model::{ApiError, Delta, Event, Usage};
 
 /// What the books need of the events that pass.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
-    pub(super) usage: Option<Usage>,
-    pub(super) ended: bool,
-    pub(super) bytes: u64,
+pub(crate) struct Seen {
+    pub(crate) usage: Option<Usage>,
+    pub(crate) ended: bool,
+    pub(crate) bytes: u64,
 }
 
 impl Seen {
-    pub(super) fn event(&mut self, event: &Event) {
+    pub(crate) fn event(&mut self, event: &Event) {
         match event {
             Event::Start { usage: Some(usage), .. } | Event::Usage(usage) => {
                 self.usage = Some(usage.clone());
@@ -33,7 +33,7 @@ impl Seen {
     }
 
     /// Encodes events; gives an error event back instead of encoding it.
-    pub(super) fn encode(
+    pub(crate) fn encode(
         &mut self,
         events: &[Event],
         encoder: &mut dyn StreamEncoder,

@@ -2,6 +2,8 @@
 //! real store, and scripts in place of time, other machines and the engine.
 
 #[cfg(test)]
+mod asked;
+#[cfg(test)]
 mod books;
 #[cfg(test)]
 mod breaking;

@@ -11,6 +11,7 @@
 //! what was admitted here.
 
 mod field;
+mod hub;
 mod lex;
 mod splice;
 mod tap;
