@@ -14,8 +14,8 @@ use freehold_gateway::transport::HttpTransport;
 use freehold_gateway::transport::guard::{Guard, Network};
 use freehold_gateway::{Gateway, Parts, Resolved, resolve};
 use freehold_store::membership::Membership;
-use freehold_store::{Store, StoreOptions};
-use freehold_types::{Env, TenantId};
+use freehold_store::{Store, StoreOptions, blob_store};
+use freehold_types::{Blobs, Env, TenantId};
 
 use crate::config::watch::Watcher;
 use crate::config::{self, Config, Live, Otherwise};
@@ -40,6 +40,8 @@ pub struct App {
     pub control: Arc<Control>,
     /// Where they are kept.
     pub store: Arc<Store>,
+    /// Where content lies that is too large for the store.
+    pub blobs: Arc<dyn Blobs>,
     /// Seals what is the tenants'.
     pub keyring: Arc<Keyring>,
     /// The nodes that use it, this one among them; `None` if it is this one's
@@ -103,6 +105,8 @@ pub(crate) async fn open(
     // The configuration has told of credentials that are missing already.
     tracing::debug!(?warnings, "left out");
     transport.configure(pools);
+    let blobs = config.blobs.resolve(data, &config.secrets);
+    let blobs = blob_store::open(&blobs, &(Arc::clone(&transport) as _))?;
     let gateway = Gateway::new(
         Parts {
             env: Arc::clone(&env),
@@ -132,6 +136,7 @@ pub(crate) async fn open(
         watcher,
         control,
         store,
+        blobs,
         keyring: Arc::new(keyring),
         members,
         gateway,

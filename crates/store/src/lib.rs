@@ -16,6 +16,7 @@
 //! unique key begins with the tenant), a file with its SQL as constants, its
 //! contract test.
 
+pub mod blob_store;
 pub mod blobs;
 pub mod budgets;
 pub mod changes;

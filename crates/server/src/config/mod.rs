@@ -4,6 +4,7 @@
 //! where from; [`watch`] does it again. Nothing else in the workspace reads a
 //! configuration file or the environment.
 
+mod blobs;
 mod error;
 mod limits;
 mod live;
@@ -26,6 +27,7 @@ use freehold_gateway::options::{
 };
 use serde::Deserialize;
 
+pub use blobs::BlobsOptions;
 pub use error::{Error, Fault};
 pub use limits::{LimitOptions, RateOptions};
 pub use live::Live;
@@ -43,6 +45,8 @@ pub struct Config {
     pub server: ServerOptions,
     /// `[store]`.
     pub store: StoreOptions,
+    /// `[blobs]`.
+    pub blobs: BlobsOptions,
     /// `[limits]`.
     pub limits: LimitOptions,
     /// `[usage]`.
@@ -69,6 +73,7 @@ pub struct Config {
 struct Written {
     server: ServerOptions,
     store: StoreOptions,
+    blobs: BlobsOptions,
     limits: LimitOptions,
     usage: UsageOptions,
     budgets: BudgetOptions,
@@ -91,6 +96,7 @@ fn parse(
     let mut config = Config {
         server: written.server,
         store: written.store,
+        blobs: written.blobs,
         limits: written.limits,
         usage: written.usage,
         budgets: written.budgets,
@@ -115,6 +121,13 @@ fn parse(
     let (secrets, missing) = secrets::read(config.secret_refs(), environment);
     config.secrets = secrets;
     config.warnings = missing;
+    if config.store.url.is_some() && config.blobs.url.is_none() {
+        config.warnings.push(
+            "blobs lie in this node's data folder, where other nodes over the database do not \
+             find them: set blobs.url if there are others"
+                .to_owned(),
+        );
+    }
     Ok(config)
 }
 
@@ -123,6 +136,7 @@ impl Config {
         let mut problems = self.gateway.validate(kinds);
         self.server.validate(&mut problems.at(&["server"]));
         self.store.validate(&mut problems.at(&["store"]));
+        self.blobs.validate(&mut problems.at(&["blobs"]));
         self.limits.validate(&mut problems.at(&["limits"]));
         self.usage.validate(&mut problems.at(&["usage"]));
         self.telemetry.validate(&mut problems.at(&["telemetry"]));
@@ -146,7 +160,9 @@ impl Config {
             provider.key.as_mut().into_iter().chain(password)
         });
         let otlp = self.telemetry.otlp.iter_mut().flat_map(|otlp| otlp.headers.values_mut());
-        for secret in providers.chain(otlp).chain(&mut self.store.password) {
+        for secret in
+            providers.chain(otlp).chain(&mut self.store.password).chain(&mut self.blobs.secret)
+        {
             if let SecretRef::File(path) = secret {
                 *path = folder.join(&*path);
             }
@@ -171,6 +187,7 @@ impl Config {
             .map(|(at, name)| (at, format!("provider `{name}`")))
             .chain(otlp.map(|at| (at, "telemetry.otlp".to_owned())))
             .chain(self.store.password.iter().map(|at| (at, "store".to_owned())))
+            .chain(self.blobs.secret.iter().map(|at| (at, "blobs".to_owned())))
     }
 
     /// What is different here and only takes effect after a restart.
@@ -190,6 +207,9 @@ impl Config {
         }
         if self.store != before.store {
             changed.push("store");
+        }
+        if self.blobs != before.blobs {
+            changed.push("blobs");
         }
         if self.gateway.gateway.fetch != before.gateway.gateway.fetch {
             changed.push("gateway.fetch");
