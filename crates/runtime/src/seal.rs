@@ -27,6 +27,8 @@ pub enum Place {
     Blob(Hash),
     /// What the session is said to be.
     About,
+    /// The credential of the name with this hash.
+    Secret(Hash),
 }
 
 /// A tag, the session's id, and what tells places of one kind apart.
@@ -50,6 +52,10 @@ impl Place {
                 3
             }
             Self::About => 4,
+            Self::Secret(hash) => {
+                rest.copy_from_slice(hash.bytes());
+                5
+            }
         };
         head[0] = tag;
         head[1..].copy_from_slice(session.as_bytes());

@@ -18,8 +18,8 @@ use freehold_runtime::gateway_models::GatewayModels;
 use freehold_runtime::sessions::{Parts as SessionParts, Sessions};
 use freehold_runtime::tools::{Parts as ToolParts, Toolbox};
 use freehold_store::membership::Membership;
-use freehold_store::{Store, StoreOptions};
-use freehold_types::{Env, TenantId};
+use freehold_store::{Store, StoreOptions, blob_store};
+use freehold_types::{Blobs, Env, TenantId};
 
 use crate::config::watch::Watcher;
 use crate::config::{self, Config, Live, Otherwise};
@@ -44,6 +44,8 @@ pub struct App {
     pub control: Arc<Control>,
     /// Where they are kept.
     pub store: Arc<Store>,
+    /// Where content lies that is too large for the store.
+    pub blobs: Arc<dyn Blobs>,
     /// Seals what is the tenants'.
     pub keyring: Arc<Keyring>,
     /// The nodes that use it, this one among them; `None` if it is this one's
@@ -93,7 +95,8 @@ pub(crate) async fn open(
     let options: StoreOptions = config.store.resolve(data, &config.secrets);
     let store = Arc::new(Store::open(&options, Arc::clone(&env)).await?);
     let keyring = master_key::open(Arc::clone(&store) as _, Arc::clone(&env), data).await?;
-    let members = together::join(&store, &env, &config.sessions, &url).await.map_err(Error::Join)?;
+    let members =
+        together::join(&store, &env, &config.sessions, &url).await.map_err(Error::Join)?;
     let settings = together::settings(members.as_deref(), settings(&config));
     let started = Control::open(Arc::clone(&store) as _, Arc::clone(&env), settings).await?;
     let control = Arc::new(started.control);
@@ -109,6 +112,8 @@ pub(crate) async fn open(
     // The configuration has told of credentials that are missing already.
     tracing::debug!(?warnings, "left out");
     transport.configure(pools);
+    let blobs = config.blobs.resolve(data, &config.secrets);
+    let blobs = blob_store::open(&blobs, &(Arc::clone(&transport) as _))?;
     let gateway = Gateway::new(
         Parts {
             env: Arc::clone(&env),
@@ -123,7 +128,7 @@ pub(crate) async fn open(
     let archive = Archive {
         env: Arc::clone(&env),
         db: Arc::clone(&store) as _,
-        blobs,
+        blobs: Arc::clone(&blobs),
         keys: Arc::clone(&keyring) as _,
     };
     let toolbox = Toolbox::new(
@@ -131,6 +136,8 @@ pub(crate) async fn open(
             env: Arc::clone(&env),
             transport: Arc::clone(&transport) as _,
             records: Arc::new(archive.clone()),
+            secrets: Arc::new(archive.clone()),
+            version: VERSION,
         },
         config.tool_plan().map_err(Error::Tools)?,
     );
@@ -164,6 +171,7 @@ pub(crate) async fn open(
         watcher,
         control,
         store,
+        blobs,
         members,
         keyring,
         sessions,

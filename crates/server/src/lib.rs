@@ -24,5 +24,6 @@ pub mod problem;
 pub mod request_id;
 pub mod serve;
 pub mod surface;
+mod sweep;
 pub mod telemetry;
 mod together;

@@ -19,7 +19,7 @@ use crate::http::tls::{self, Certificates};
 use crate::http::workers::{Workers, cores};
 use crate::surface::Dialects;
 use crate::telemetry::Telemetry;
-use crate::{admin, admin_key, data_folder, master_key, together};
+use crate::{admin, admin_key, data_folder, master_key, sweep, together};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +42,9 @@ pub enum Error {
     /// The store does not open.
     #[error(transparent)]
     Store(#[from] freehold_store::OpenError),
+    /// The blob store does not open.
+    #[error(transparent)]
+    Blobs(#[from] freehold_store::blob_store::OpenError),
     /// What is stored cannot be taken up.
     #[error(transparent)]
     Control(#[from] freehold_control::Error),
@@ -117,6 +120,7 @@ impl Server {
         }
         drop(tokio::spawn(confirm_keys(Arc::clone(&app))));
         drop(tokio::spawn(forget_old_exchanges(Arc::clone(&app))));
+        drop(tokio::spawn(sweep::run(Arc::clone(&app))));
         let watcher = Arc::clone(&app.watcher);
         drop(tokio::spawn(async move { watcher.run().await }));
         let workers = serve_on(workers, &app, tls, limits)

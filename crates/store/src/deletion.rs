@@ -11,11 +11,12 @@ const DELETE: &str = "UPDATE sessions SET deleted_at = $3, epoch = epoch + 1, no
     claim = NULL, due_at = NULL WHERE tenant = $1 AND id = $2 AND deleted_at IS NULL";
 /// With it goes the key without which the content cannot be read, wherever a
 /// copy of it lies. The runtime bounds how many timers and waits there are.
-const AT_ONCE: [&str; 4] = [
+const AT_ONCE: [&str; 5] = [
     "DELETE FROM profiles WHERE tenant = $1 AND session = $2",
     "DELETE FROM timers WHERE tenant = $1 AND session = $2",
     "DELETE FROM waits WHERE tenant = $1 AND session = $2",
     "DELETE FROM ancestors WHERE tenant = $1 AND session = $2",
+    "DELETE FROM session_secrets WHERE tenant = $1 AND session = $2",
 ];
 const DELETED: &str = "SELECT tenant, id FROM sessions
     WHERE deleted_at IS NOT NULL AND (tenant, id) > ($1, $2) ORDER BY tenant, id LIMIT $3";

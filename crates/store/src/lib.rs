@@ -16,6 +16,7 @@
 //! unique key begins with the tenant), a file with its SQL as constants, its
 //! contract test.
 
+pub mod blob_store;
 pub mod blobs;
 pub mod budgets;
 pub mod changes;
@@ -30,6 +31,7 @@ pub mod leases;
 pub mod lost;
 pub mod membership;
 pub mod nodes;
+pub mod session_secrets;
 pub mod sessions;
 pub mod shares;
 pub mod sweeper;

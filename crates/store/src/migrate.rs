@@ -79,6 +79,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0006_together.sql"),
         postgres: include_str!("../migrations/postgres/0006_together.sql"),
     },
+    Migration {
+        version: 7,
+        sqlite: include_str!("../migrations/sqlite/0007_session_secrets.sql"),
+        postgres: include_str!("../migrations/postgres/0007_session_secrets.sql"),
+    },
 ];
 
 /// Brings the database up to the last of `migrations`, or refuses one that was

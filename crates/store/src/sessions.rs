@@ -25,6 +25,7 @@ pub const TABLES: &[(&str, &str)] = &[
     ("forks", "session"),
     ("ancestors", "session"),
     ("holds", "session"),
+    ("session_secrets", "session"),
 ];
 
 /// A session that begins.

@@ -160,6 +160,12 @@ codes! {
     ServerOffline = "server.offline", Unavailable;
     /// The store did not take a change.
     StoreFailed = "store.failed", Unavailable;
+    /// A session's blob is not in the blob store.
+    BlobMissing = "blob.missing", Internal;
+    /// A session's blob is not what was put into the blob store.
+    BlobDamaged = "blob.damaged", Internal;
+    /// The blob store cannot be used now.
+    BlobsFailed = "blobs.failed", Unavailable;
     /// This node's master key is not the one that the store was used with.
     MasterKeyWrong = "master_key.wrong", Unavailable;
     /// What is stored cannot be right.

@@ -3,6 +3,7 @@
 //! one was forked from.
 
 mod records;
+mod secrets;
 
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@
 //! where from; [`watch`] does it again. Nothing else in the workspace reads a
 //! configuration file or the environment.
 
+mod blobs;
 mod error;
 mod limits;
 mod live;
@@ -30,6 +31,7 @@ use freehold_runtime::tools::options::{ClientToolOptions, ToolOptions};
 use freehold_runtime::tools::{Config as ToolConfig, Plan as ToolPlan};
 use serde::Deserialize;
 
+pub use blobs::BlobsOptions;
 pub use error::{Error, Fault};
 pub use limits::{LimitOptions, RateOptions};
 pub use live::Live;
@@ -52,6 +54,8 @@ pub struct Config {
     pub sessions: SessionOptions,
     /// `[tools]` and `[client_tools]`.
     pub tools: ToolConfig,
+    /// `[blobs]`.
+    pub blobs: BlobsOptions,
     /// `[limits]`.
     pub limits: LimitOptions,
     /// `[usage]`.
@@ -81,6 +85,7 @@ struct Written {
     sessions: SessionOptions,
     tools: BTreeMap<String, ToolOptions>,
     client_tools: ClientToolOptions,
+    blobs: BlobsOptions,
     limits: LimitOptions,
     usage: UsageOptions,
     budgets: BudgetOptions,
@@ -109,6 +114,7 @@ fn parse(
             client: written.client_tools,
             secrets: Secrets::default(),
         },
+        blobs: written.blobs,
         limits: written.limits,
         usage: written.usage,
         budgets: written.budgets,
@@ -134,6 +140,13 @@ fn parse(
     config.tools.secrets = secrets.clone();
     config.secrets = secrets;
     config.warnings = missing;
+    if config.store.url.is_some() && config.blobs.url.is_none() {
+        config.warnings.push(
+            "blobs lie in this node's data folder, where other nodes over the database do not \
+             find them: set blobs.url if there are others"
+                .to_owned(),
+        );
+    }
     Ok(config)
 }
 
@@ -147,6 +160,7 @@ impl Config {
             options.validate(name, &mut problems.at(&["tools", name]));
         }
         self.tools.client.validate(&mut problems.at(&["client_tools"]));
+        self.blobs.validate(&mut problems.at(&["blobs"]));
         self.limits.validate(&mut problems.at(&["limits"]));
         self.usage.validate(&mut problems.at(&["usage"]));
         self.telemetry.validate(&mut problems.at(&["telemetry"]));
@@ -177,7 +191,8 @@ impl Config {
             }
             keys.extend(tool.auth.as_mut().map(|auth| &mut auth.key));
         }
-        for secret in providers.chain(otlp).chain(&mut self.store.password).chain(keys) {
+        let own = self.store.password.iter_mut().chain(&mut self.blobs.secret);
+        for secret in providers.chain(otlp).chain(own).chain(keys) {
             if let SecretRef::File(path) = secret {
                 *path = folder.join(&*path);
             }
@@ -228,6 +243,7 @@ impl Config {
             .chain(otlp.map(|at| (at, "telemetry.otlp".to_owned())))
             .chain(self.store.password.iter().map(|at| (at, "store".to_owned())))
             .chain(tools)
+            .chain(self.blobs.secret.iter().map(|at| (at, "blobs".to_owned())))
     }
 
     /// What is different here and only takes effect after a restart.
@@ -250,6 +266,9 @@ impl Config {
         }
         if self.sessions != before.sessions {
             changed.push("sessions");
+        }
+        if self.blobs != before.blobs {
+            changed.push("blobs");
         }
         if self.gateway.gateway.fetch != before.gateway.gateway.fetch {
             changed.push("gateway.fetch");

@@ -46,6 +46,12 @@ fn each_mistake_is_told_with_its_place() {
             "[server]\nbody_bytes_in_flight_max = 4096",
             "f.toml:2:1: server.body_bytes_in_flight_max: it is less than",
         ),
+        ("[blobs]\nurl = 'ftp://x'", "f.toml:2:1: blobs.url: it is none of file:///FOLDER, s3"),
+        (
+            "[blobs]\nurl = 's3://b'\nsecret = { env = 'SET' }",
+            "f.toml:3:1: blobs.secret: `account` says whose it is",
+        ),
+        ("[blobs]\nurl = 'gs://b'\nregion = 'x'", "f.toml:3:1: blobs.region: the url is not one"),
         (
             "[limits.tenants.acme]\nconcurrency = 0",
             "f.toml:2:1: limits.tenants.acme.concurrency: 0 would let nothing through",

@@ -35,7 +35,7 @@ pub(crate) async fn events_come_back_as_they_were_written_and_by_range(db: &dyn 
     };
     assert_eq!(range(1, 3, 10).await, [2, 3]);
     assert_eq!(range(0, u64::MAX, 2).await, [1, 2]);
-    assert_eq!(range(4, 10, 10).await, []);
+    assert!(range(4, 10, 10).await.is_empty());
     let event = &journal::read(db, &main, session, 3, 4, 1).await.unwrap()[0];
     assert_eq!((&*event.kind, event.version, event.at), ("test", 1, at(1)));
 }

@@ -18,6 +18,7 @@ mod leases;
 mod nodes;
 mod projections;
 mod samples;
+mod session_secrets;
 mod sessions;
 mod tenant_keys;
 mod together;
@@ -111,6 +112,7 @@ contract! {
     aggregates::a_batch_in_doubt_may_be_sent_again;
     aggregates::exchanges_are_listed_newest_first_by_the_page;
     aggregates::what_is_old_is_forgotten_in_batches_and_stays_in_the_sums;
+    session_secrets::a_secret_is_kept_under_its_name_in_its_session;
     sessions::a_session_begins_once_with_its_first_events;
     sessions::sessions_are_listed_newest_first_by_the_page;
     sessions::a_tenant_neither_sees_nor_touches_anothers_sessions;
