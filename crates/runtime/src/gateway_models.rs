@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use freehold_control::Control;
+use freehold_control::{Control, Principal};
 use freehold_gateway::{Asking, Gateway, Saying};
 use freehold_llm::model::{ApiError, Item, ItemBody, Request};
 use freehold_types::{BoxFuture, Code, Env, ErrorKind, KeyId};
@@ -59,21 +59,36 @@ impl GatewayModels {
     /// One exchange. Who pays is looked up each time: the key may be revoked
     /// while a session waits.
     async fn once(&self, ask: &ModelAsk, request: &Arc<Request>) -> Result<Saying, Box<ApiError>> {
-        let key = ask.payer.as_str().parse::<KeyId>().map_err(|error| {
-            let message = format!("what pays for the session is no key's id: {error}");
-            Box::new(ApiError::new(Code::KeyUnknown, message))
-        })?;
-        let principal = self
-            .control
-            .principal(&ask.tenant, key)
-            .map_err(|refusal| freehold_gateway::refuse::refusal(&refusal))?;
         let asking = Asking {
             request: Arc::clone(request),
-            principal,
+            principal: self.payer(ask).await?,
             request_id: format!("{}.{}", ask.session, ask.asked).into(),
             trace: None,
         };
         self.gateway.ask(asking).await
+    }
+
+    async fn payer(&self, ask: &ModelAsk) -> Result<Arc<Principal>, Box<ApiError>> {
+        let key = ask.payer.as_str().parse::<KeyId>().map_err(|error| {
+            let message = format!("what pays for the session is no key's id: {error}");
+            Box::new(ApiError::new(Code::KeyUnknown, message))
+        })?;
+        let mut found = self.control.principal(&ask.tenant, key);
+        if found.as_ref().is_err_and(|refusal| refusal.code == Code::KeyUnknown) {
+            // Another node may have made it a moment ago.
+            if let Err(error) = self.control.confirm().await {
+                tracing::warn!(
+                    target: "freehold::session",
+                    session = %ask.session,
+                    %error,
+                    "the store cannot say whether it has the key that pays"
+                );
+                let message = "the store cannot be asked for the key that pays";
+                return Err(Box::new(ApiError::new(Code::StoreFailed, message)));
+            }
+            found = self.control.principal(&ask.tenant, key);
+        }
+        found.map_err(|refusal| freehold_gateway::refuse::refusal(&refusal))
     }
 }
 
