@@ -80,7 +80,9 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../migrations/postgres/0006_together.sql"),
     },
     Migration {
-        version: 7,
+        number: 7,
+        name: "session_secrets",
+        oldest: 4,
         sqlite: include_str!("../migrations/sqlite/0007_session_secrets.sql"),
         postgres: include_str!("../migrations/postgres/0007_session_secrets.sql"),
     },

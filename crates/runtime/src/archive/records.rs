@@ -71,7 +71,7 @@ impl Records for Archive {
 }
 
 impl Archive {
-    fn with<T, F, W>(
+    pub(super) fn with<T, F, W>(
         &self,
         tenant: &TenantId,
         session: SessionId,
