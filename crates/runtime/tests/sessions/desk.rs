@@ -285,7 +285,7 @@ impl Desk {
         self.script.lines.lock().unwrap().extend(lines);
     }
 
-    pub(crate) async fn life(&mut self) -> Life {
+    pub(crate) fn life(&mut self) -> Life {
         self.lives += 1;
         let db = Arc::new(Sqlite::open(&SqliteOptions::new(&self.folder)).unwrap());
         let parts = Parts {

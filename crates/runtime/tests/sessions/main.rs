@@ -27,7 +27,7 @@ const ONE_TURN: [&str; 7] = [
 async fn a_turn_is_asked_answered_and_over() {
     let mut desk = Desk::new("turn");
     desk.says([Line::Says("hello there", 4)]);
-    let life = desk.life().await;
+    let life = desk.life();
     let session = life.create(&[], vec![input("hi", Busy::Enqueue)]).await.session;
     let events = life.until(session, "turn_ended").await;
     assert_eq!(kinds(&events), ONE_TURN);
@@ -42,11 +42,11 @@ async fn a_turn_is_asked_answered_and_over() {
 async fn what_was_answered_is_there_after_a_crash_and_the_session_goes_on() {
     let mut desk = Desk::new("after");
     desk.says([Line::Says("one", 1), Line::Says("two", 1)]);
-    let life = desk.life().await;
+    let life = desk.life();
     let session = life.create(&[], vec![input("hi", Busy::Enqueue)]).await.session;
     life.until(session, "turn_ended").await;
     life.dies().await;
-    let life = desk.life().await;
+    let life = desk.life();
     let receipt = life.give(session, input("again", Busy::Enqueue)).await;
     let mut tail = life.sessions.tail(&life.tenant, session, receipt.first);
     until(&mut tail, "turn_ended").await;
@@ -60,11 +60,11 @@ async fn what_was_answered_is_there_after_a_crash_and_the_session_goes_on() {
 async fn an_attempt_that_a_crash_cut_is_closed_and_made_anew() {
     let mut desk = Desk::new("cut");
     desk.says([Line::Hangs("half of an ans"), Line::Says("whole", 1)]);
-    let life = desk.life().await;
+    let life = desk.life();
     let session = life.create(&[], vec![input("hi", Busy::Enqueue)]).await.session;
     life.until(session, "model_delta").await;
     life.dies().await;
-    let life = desk.life().await;
+    let life = desk.life();
     // Nobody asks for it: the node finds it by itself.
     let events = life.until(session, "turn_ended").await;
     let kinds = kinds(&events);
@@ -76,7 +76,7 @@ async fn an_attempt_that_a_crash_cut_is_closed_and_made_anew() {
 async fn a_client_tool_is_waited_for_over_a_restart() {
     let mut desk = Desk::new("client");
     desk.says([Line::Calls(vec![("weather", "{\"city\": \"Oslo\"}")]), Line::Says("cold", 1)]);
-    let life = desk.life().await;
+    let life = desk.life();
     let session = life.create(&["weather"], vec![input("hi", Busy::Enqueue)]).await.session;
     let events = life.until(session, "turn_waiting").await;
     let call = fact(&events, |fact| match fact {
@@ -87,7 +87,7 @@ async fn a_client_tool_is_waited_for_over_a_restart() {
     let waits = freehold_store::waits::list(&*life.db, &life.tenant, "client", &page);
     assert_eq!(waits.await.unwrap().items.len(), 1);
     life.stops().await;
-    let life = desk.life().await;
+    let life = desk.life();
     let answer = ClientAnswer { call, content: Content::text("minus two"), is_error: false };
     life.give(session, Cue::ClientAnswers { answers: vec![answer.clone()] }).await;
     life.until(session, "turn_ended").await;
@@ -113,14 +113,14 @@ async fn a_tool_in_doubt_after_a_crash_is_not_called_again() {
     desk.script.rules.lock().unwrap().insert(pay, rules);
     desk.script.results.lock().unwrap().push_back(None);
     desk.says([Line::Calls(vec![("pay", "{}")]), Line::Says("I do not know", 1)]);
-    let life = desk.life().await;
+    let life = desk.life();
     let session = life.create(&[], vec![input("pay", Busy::Enqueue)]).await.session;
     life.until(session, "tool_started").await;
     while desk.script.called.lock().unwrap().is_empty() {
         tokio::task::yield_now().await;
     }
     life.dies().await;
-    let life = desk.life().await;
+    let life = desk.life();
     let events = life.until(session, "turn_ended").await;
     let outcome = fact(&events, |fact| match fact {
         Fact::ToolOutcome(outcome) => Some(outcome.outcome.clone()),
@@ -140,7 +140,7 @@ async fn tools_are_called_with_canonical_arguments_and_a_key_and_told() {
     desk.script.results.lock().unwrap().push_back(Some(failed));
     let calls = vec![("look", "{\"b\": 1.0, \"a\": 2}")];
     desk.says([Line::Calls(calls), Line::Says("it is not there", 2)]);
-    let life = desk.life().await;
+    let life = desk.life();
     let session = life.create(&[], vec![input("look", Busy::Enqueue)]).await.session;
     life.until(session, "turn_ended").await;
     let called = desk.script.called.lock().unwrap().clone();
@@ -153,7 +153,7 @@ async fn tools_are_called_with_canonical_arguments_and_a_key_and_told() {
 async fn a_cancelled_answer_is_stopped_and_what_it_said_is_kept() {
     let mut desk = Desk::new("cancel");
     desk.says([Line::Hangs("so far so good")]);
-    let life = desk.life().await;
+    let life = desk.life();
     let session = life.create(&[], vec![input("hi", Busy::Enqueue)]).await.session;
     life.until(session, "model_delta").await;
     life.give(session, Cue::Cancel { turn: None }).await;
@@ -172,7 +172,7 @@ async fn a_model_that_cannot_be_had_is_asked_again_and_then_the_turn_fails() {
     desk.options.rules.failures_max = 3;
     let error = || Line::Fails(ApiError::new(Code::UpstreamError, "no"));
     desk.says([error(), error(), error()]);
-    let life = desk.life().await;
+    let life = desk.life();
     let session = life.create(&[], vec![input("hi", Busy::Enqueue)]).await.session;
     let events = life.until(session, "turn_ended").await;
     let asked = events.iter().filter(|event| matches!(event.fact, Fact::ModelAsked(_))).count();
@@ -184,7 +184,7 @@ async fn a_model_that_cannot_be_had_is_asked_again_and_then_the_turn_fails() {
 async fn the_same_request_is_accepted_once() {
     let mut desk = Desk::new("once");
     desk.says([Line::Says("a", 1), Line::Says("b", 1)]);
-    let life = desk.life().await;
+    let life = desk.life();
     let key = |request: &[u8]| {
         let request = freehold_runtime::event::Hash::of(request);
         Some(Key { name: "k".into(), request })
@@ -213,7 +213,7 @@ async fn the_same_request_is_accepted_once() {
 async fn who_listens_gets_each_event_once_from_any_offset() {
     let mut desk = Desk::new("tail");
     desk.says([Line::Says("a long answer in many pieces, one after the other", 40)]);
-    let life = desk.life().await;
+    let life = desk.life();
     let session = life.create(&[], vec![input("hi", Busy::Enqueue)]).await.session;
     let mut readers = Vec::new();
     for after in [0, 1, 3, 5] {
@@ -231,7 +231,7 @@ async fn who_listens_gets_each_event_once_from_any_offset() {
 async fn a_fork_goes_its_own_way() {
     let mut desk = Desk::new("fork");
     desk.says([Line::Says("one", 1), Line::Says("two", 1), Line::Says("three", 1)]);
-    let life = desk.life().await;
+    let life = desk.life();
     let session = life.create(&[], vec![input("hi", Busy::Enqueue)]).await.session;
     let head = life.until(session, "turn_ended").await.last().unwrap().offset;
     life.give(session, input("in the parent", Busy::Enqueue)).await;
@@ -253,7 +253,7 @@ async fn a_session_that_is_let_go_of_is_found_again_by_its_timer() {
     let mut desk = Desk::new("timer");
     desk.options.idle = std::time::Duration::from_millis(20);
     desk.says([Line::Says("awake", 1)]);
-    let life = desk.life().await;
+    let life = desk.life();
     let session = life.create(&[], vec![]).await.session;
     let due = jiff::Timestamp::now() + jiff::SignedDuration::from_millis(300);
     let purpose = match input("wake up", Busy::Enqueue) {
@@ -273,7 +273,7 @@ async fn a_session_that_is_let_go_of_is_found_again_by_its_timer() {
 async fn a_deleted_session_is_gone_for_those_who_ask_and_those_who_listen() {
     let mut desk = Desk::new("deleted");
     desk.says([Line::Hangs("never")]);
-    let life = desk.life().await;
+    let life = desk.life();
     let session = life.create(&[], vec![input("hi", Busy::Enqueue)]).await.session;
     let mut tail = life.sessions.tail(&life.tenant, session, Offset(100));
     let listening = tokio::spawn(async move { tail.next().await.map(|_| ()) });
@@ -292,7 +292,7 @@ async fn a_deleted_session_is_gone_for_those_who_ask_and_those_who_listen() {
 async fn what_is_too_large_for_an_event_lies_in_a_blob_and_is_asked_whole() {
     let mut desk = Desk::new("blob");
     desk.says([Line::Says("that is much", 1)]);
-    let life = desk.life().await;
+    let life = desk.life();
     let long = "many words ".repeat(20_000);
     let session = life.create(&[], vec![input(&long, Busy::Enqueue)]).await.session;
     let events = life.until(session, "turn_ended").await;
