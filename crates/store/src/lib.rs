@@ -26,6 +26,7 @@ pub mod groups;
 pub mod idempotency;
 pub mod journal;
 pub mod keys;
+pub mod layout;
 pub mod leases;
 pub mod lost;
 pub mod membership;
