@@ -95,6 +95,12 @@ pub enum OpenError {
         /// What the driver or the server says.
         why: String,
     },
+    /// The tables cannot be laid out over the machines of an engine.
+    #[error("the tables cannot be laid out: {why}")]
+    Layout {
+        /// What is wrong, and what to do.
+        why: String,
+    },
     /// SQLite does not open the file or set it up.
     #[error("cannot open the database {}", .path.display())]
     Sqlite {
@@ -116,6 +122,7 @@ impl OpenError {
             | Self::Newer { .. }
             | Self::Changed { .. }
             | Self::Url { .. }
+            | Self::Layout { .. }
             | Self::Tls { .. } => ErrorKind::Invalid,
             Self::Corrupt { .. } | Self::Migration { .. } => ErrorKind::Internal,
         }

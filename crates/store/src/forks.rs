@@ -155,8 +155,8 @@ const CONFIRM: &str = "UPDATE forks SET held = 1 WHERE tenant = $1 AND session =
 const GIVE_UP: &str = "UPDATE forks SET held = 2 WHERE tenant = $1 AND session = $2 AND held = 0";
 const LINEAGE: &str = "SELECT f.parent, f.base, f.generation, f.token, f.held, a.ancestor, a.up_to,
     a.content_key FROM sessions AS s
-    LEFT JOIN forks AS f ON f.tenant = s.tenant AND f.session = s.id
-    LEFT JOIN ancestors AS a ON a.tenant = s.tenant AND a.session = s.id
+    LEFT JOIN forks AS f ON f.tenant = $1 AND f.session = $2
+    LEFT JOIN ancestors AS a ON a.tenant = $1 AND a.session = $2
     WHERE s.tenant = $1 AND s.id = $2 AND s.deleted_at IS NULL ORDER BY a.up_to";
 const IS_THERE: &str = "SELECT 1 FROM sessions WHERE tenant = $1 AND id = $2
     AND deleted_at IS NULL AND NOT EXISTS (

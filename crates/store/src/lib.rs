@@ -27,6 +27,7 @@ pub mod groups;
 pub mod idempotency;
 pub mod journal;
 pub mod keys;
+pub mod layout;
 pub mod leases;
 pub mod lost;
 pub mod membership;

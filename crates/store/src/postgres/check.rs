@@ -2,6 +2,7 @@
 //! on it, and nothing that was tried stays.
 
 use super::PostgresOptions;
+use super::citus;
 use super::connect::{Connector, Link, Purpose};
 use super::fault::{Fault, words};
 use super::migrate;
@@ -188,6 +189,7 @@ pub(super) async fn run(
         let detail = detail.unwrap_or_else(|| "tried".into());
         findings.push(Finding { need: probe.need, must: probe.must, met, detail });
     }
+    findings.extend(citus::findings(&client).await);
     let protected = connector.is_protected();
     Ok(Report { database: connector.shown().to_owned(), version, protected, findings })
 }

@@ -15,6 +15,7 @@
 
 mod address;
 mod check;
+mod citus;
 mod connect;
 mod fault;
 mod line;
@@ -34,7 +35,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use check::{Finding, Report};
-use connect::Connector;
+use connect::{Connector, Link, Purpose};
 use queue::{Queue, Refused};
 
 use crate::OpenError;
@@ -159,6 +160,29 @@ impl Postgres {
             tokio::spawn(sweep(Arc::clone(&shared), Arc::clone(&writes), Arc::clone(&reads)));
         let workers = tokio::sync::Mutex::new(workers);
         Ok(Self { shared, writes, reads, patience: options.patience, workers, sweeper })
+    }
+
+    /// Makes the tables, or brings them up to this version.
+    pub async fn migrate(options: &PostgresOptions, env: &Arc<dyn Env>) -> Result<(), OpenError> {
+        let migrations = crate::migrate::MIGRATIONS;
+        migrate::run(&connector(options)?, env, options.patience, migrations).await
+    }
+
+    /// Lays the tables, which are there, out over a Citus cluster, as far as
+    /// they are not, and tells each step.
+    pub async fn lay_out_over_citus(
+        options: &PostgresOptions,
+        shards: Option<u32>,
+    ) -> Result<Vec<String>, OpenError> {
+        let connector = connector(options)?;
+        let refused = |why| OpenError::Connect { database: connector.shown().to_owned(), why };
+        let Link { client, .. } = connector.connect(Purpose::Migrating).await.map_err(refused)?;
+        citus::lay_out(&client, shards.unwrap_or(citus::SHARDS)).await
+    }
+
+    /// The statements of [`Postgres::lay_out_over_citus`] as a script.
+    pub fn citus_script(shards: Option<u32>) -> String {
+        citus::script(shards.unwrap_or(citus::SHARDS))
     }
 
     /// Looks at what a database is and which of our needs it meets, and

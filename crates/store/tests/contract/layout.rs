@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use freehold_store::layout;
 use freehold_store::sessions::TABLES;
-use freehold_store::{Sqlite, SqliteOptions};
+use freehold_store::{Postgres, Sqlite, SqliteOptions};
 use freehold_types::{Db, args};
 
 use crate::server;
@@ -58,4 +59,28 @@ async fn every_table_with_a_session_is_named() {
     let mut named: Vec<_> = TABLES.iter().map(|(table, _)| *table).collect();
     named.sort_unstable();
     assert_eq!(found, named);
+}
+
+#[tokio::test]
+async fn every_table_has_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(&SqliteOptions::new(folder.path())).unwrap();
+    let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'
+        ORDER BY name";
+    let rows = store.read(sql, args![]).await.unwrap();
+    let found: Vec<String> = rows.into_iter().map(|mut row| row.take().unwrap()).collect();
+    let mut placed: Vec<_> = layout::tables().map(|(table, _)| table).collect();
+    placed.sort_unstable();
+    assert_eq!(found, placed);
+}
+
+#[tokio::test]
+async fn a_server_without_citus_is_told_what_to_do() {
+    let url = server::fresh_url().await;
+    let options = server::options(&url);
+    Postgres::migrate(&options, &server::env()).await.unwrap();
+    let error = Postgres::lay_out_over_citus(&options, None).await.unwrap_err().to_string();
+    assert!(error.contains("CREATE EXTENSION citus"), "{error}");
+    let report = Postgres::check(&options).await.unwrap();
+    assert!(!report.findings.iter().any(|finding| finding.need.contains("Citus")));
 }

@@ -20,11 +20,14 @@ mod projections;
 mod samples;
 mod session_secrets;
 mod sessions;
+mod spread;
 mod tenant_keys;
 mod together;
 
 #[path = "../server/mod.rs"]
 mod server;
+
+use std::sync::Arc;
 
 use freehold_store::{Sqlite, SqliteOptions};
 use freehold_types::{Db, Unit, args};
@@ -48,15 +51,15 @@ async fn on_sqlite(check: impl AsyncFn(&dyn Db)) {
         unit.run(sql, args![]);
         store.write(unit).await.unwrap();
     }
-    check(&store).await;
+    check(&spread::Looked(Arc::new(store))).await;
 }
 
 /// Runs a check on a fresh PostgreSQL store.
 async fn on_postgres(check: impl AsyncFn(&dyn Db)) {
     let url = server::fresh_url().await;
     server::connect(&url).await.batch_execute(POSTGRES_SCRATCH).await.unwrap();
-    let store = server::open(&url).await;
-    check(&store).await;
+    let store = Arc::new(server::open(&url).await);
+    check(&spread::Looked(Arc::clone(&store))).await;
     store.close().await;
 }
 

@@ -85,12 +85,12 @@ pub(crate) async fn the_inbox_is_listed_by_age_and_an_answer_counts_once(db: &dy
         wait(one, "c", "call", 2),
         wait(one, "d", "approval", 3),
     ];
-    let mut open = Unit::new("open");
     for wait in &waits {
+        let mut open = Unit::new("open");
         waits::open(&mut open, wait);
+        db.write(open.clone()).await.unwrap();
+        assert!(held_back(db, open).await, "it waits for that already");
     }
-    db.write(open.clone()).await.unwrap();
-    assert!(held_back(db, open).await, "it waits for that already");
     let mut after = None;
     let mut inbox = Vec::new();
     loop {
