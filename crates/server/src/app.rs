@@ -19,7 +19,7 @@ use freehold_runtime::sessions::{Parts as SessionParts, Sessions};
 use freehold_runtime::tools::{Parts as ToolParts, Toolbox};
 use freehold_store::membership::Membership;
 use freehold_store::{Store, StoreOptions, blob_store};
-use freehold_types::{Blobs, Env, TenantId};
+use freehold_types::{Blobs, Env, TenantId, Transport};
 
 use crate::config::watch::Watcher;
 use crate::config::{self, Config, Live, Otherwise};
@@ -95,16 +95,11 @@ pub(crate) async fn open(
     let options: StoreOptions = config.store.resolve(data, &config.secrets);
     let store = Arc::new(Store::open(&options, Arc::clone(&env)).await?);
     let keyring = master_key::open(Arc::clone(&store) as _, Arc::clone(&env), data).await?;
+    let keyring = Arc::new(keyring);
     let members =
         together::join(&store, &env, &config.sessions, &url).await.map_err(Error::Join)?;
     let settings = together::settings(members.as_deref(), settings(&config));
-    let started = Control::open(Arc::clone(&store) as _, Arc::clone(&env), settings).await?;
-    let control = Arc::new(started.control);
-    for exchange in &started.interrupted {
-        tracing::warn!(exchange = %exchange.id, "a crash interrupted it; settled as reserved");
-    }
-    set_tenants(&control, &config, None);
-    first_admin_key(&control, data).await?;
+    let (control, writer) = books(&store, &env, settings, &config, data).await?;
 
     let transport = Arc::new(HttpTransport::new(workers, guard(&config.gateway)));
     let Resolved { plan, pools, warnings } =
@@ -114,43 +109,23 @@ pub(crate) async fn open(
     transport.configure(pools);
     let blobs = config.blobs.resolve(data, &config.secrets);
     let blobs = blob_store::open(&blobs, &(Arc::clone(&transport) as _))?;
-    let gateway = Gateway::new(
-        Parts {
-            env: Arc::clone(&env),
-            transport: Arc::clone(&transport) as _,
-            engine,
-            control: Arc::clone(&control),
-            fetch: config.gateway.gateway.fetch.clone(),
-        },
-        plan,
-    );
-    let keyring = Arc::new(keyring);
+    let parts = Parts {
+        env: Arc::clone(&env),
+        transport: Arc::clone(&transport) as _,
+        engine,
+        control: Arc::clone(&control),
+        fetch: config.gateway.gateway.fetch.clone(),
+    };
+    let gateway = Gateway::new(parts, plan);
     let archive = Archive {
         env: Arc::clone(&env),
         db: Arc::clone(&store) as _,
         blobs: Arc::clone(&blobs),
         keys: Arc::clone(&keyring) as _,
     };
-    let toolbox = Toolbox::new(
-        ToolParts {
-            env: Arc::clone(&env),
-            transport: Arc::clone(&transport) as _,
-            records: Arc::new(archive.clone()),
-            secrets: Arc::new(archive.clone()),
-            version: VERSION,
-        },
-        config.tool_plan().map_err(Error::Tools)?,
-    );
     let models = GatewayModels::new(Arc::clone(&gateway), Arc::clone(&control), Arc::clone(&env));
-    let sessions = Sessions::start(
-        SessionParts {
-            archive,
-            members: members.clone(),
-            models: Arc::new(models),
-            tools: Arc::new(toolbox.clone()),
-        },
-        config.sessions.options(),
-    );
+    let (sessions, toolbox) =
+        sessions(archive, models, members.clone(), Arc::clone(&transport) as _, &config)?;
     let drain = Drain::new(config.server.connections_max);
     let config = Live::new(config);
     let follow = Follow {
@@ -163,9 +138,8 @@ pub(crate) async fn open(
     };
     let apply = Box::new(move |config: &Config, before: &Config| follow.apply(config, before));
     let watcher = Watcher::new(source, config.clone(), apply, Arc::clone(&env));
-    let started_at = env.monotonic();
-    let bodies = BodyBudget::default();
     let app = App {
+        started: env.monotonic(),
         env,
         config,
         watcher,
@@ -176,14 +150,52 @@ pub(crate) async fn open(
         keyring,
         sessions,
         gateway,
-        bodies,
+        bodies: BodyBudget::default(),
         drain,
         responses: Responses::default(),
         telemetry,
         url,
-        started: started_at,
     };
-    Ok(Opened { app: Arc::new(app), writer: started.writer })
+    Ok(Opened { app: Arc::new(app), writer })
+}
+
+/// Keys, groups, budgets and the books, with what a crash left open settled.
+async fn books(
+    store: &Arc<Store>,
+    env: &Arc<dyn Env>,
+    settings: Settings,
+    config: &Config,
+    data: &Path,
+) -> Result<(Arc<Control>, UsageWriter), Error> {
+    let started = Control::open(Arc::clone(store) as _, Arc::clone(env), settings).await?;
+    let control = Arc::new(started.control);
+    for exchange in &started.interrupted {
+        tracing::warn!(exchange = %exchange.id, "a crash interrupted it; settled as reserved");
+    }
+    set_tenants(&control, config, None);
+    first_admin_key(&control, data).await?;
+    Ok((control, started.writer))
+}
+
+/// Begins to work on sessions; and the tools that they call.
+fn sessions(
+    archive: Archive,
+    models: GatewayModels,
+    members: Option<Arc<Membership>>,
+    transport: Arc<dyn Transport>,
+    config: &Config,
+) -> Result<(Arc<Sessions>, Toolbox), Error> {
+    let parts = ToolParts {
+        env: Arc::clone(&archive.env),
+        transport,
+        records: Arc::new(archive.clone()),
+        secrets: Arc::new(archive.clone()),
+        version: VERSION,
+    };
+    let toolbox = Toolbox::new(parts, config.tool_plan().map_err(Error::Tools)?);
+    let (models, tools) = (Arc::new(models), Arc::new(toolbox.clone()));
+    let parts = SessionParts { archive, members, models, tools };
+    Ok((Sessions::start(parts, config.sessions.options()), toolbox))
 }
 
 /// What providers are told that we are.
