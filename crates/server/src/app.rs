@@ -107,15 +107,11 @@ pub(crate) async fn open(
     // The configuration has told of credentials that are missing already.
     tracing::debug!(?warnings, "left out");
     transport.configure(pools);
-    let blobs = config.blobs.resolve(data, &config.secrets);
-    let blobs = blob_store::open(&blobs, &(Arc::clone(&transport) as _))?;
-    let parts = Parts {
-        env: Arc::clone(&env),
-        transport: Arc::clone(&transport) as _,
-        engine,
-        control: Arc::clone(&control),
-        fetch: config.gateway.gateway.fetch.clone(),
-    };
+    let at = config.blobs.resolve(data, &config.secrets);
+    let blobs = blob_store::open(&at, &(Arc::clone(&transport) as _))?;
+    let fetch = config.gateway.gateway.fetch.clone();
+    let (own, asks) = (Arc::clone(&env), Arc::clone(&transport) as _);
+    let parts = Parts { env: own, transport: asks, engine, control: Arc::clone(&control), fetch };
     let gateway = Gateway::new(parts, plan);
     let archive = Archive {
         env: Arc::clone(&env),
