@@ -53,6 +53,8 @@ pub struct App {
     pub members: Option<Arc<Membership>>,
     /// Asks providers.
     pub gateway: Arc<Gateway>,
+    /// Asks other nodes.
+    pub transport: Arc<HttpTransport>,
     /// The memory that request bodies take.
     pub bodies: BodyBudget,
     /// Agents' sessions.
@@ -102,10 +104,9 @@ pub(crate) async fn open(
     let (control, writer) = books(&store, &env, settings, &config, data).await?;
 
     let transport = Arc::new(HttpTransport::new(workers, guard(&config.gateway)));
-    let Resolved { plan, pools, warnings } =
-        resolve(&config.gateway, &config.secrets, &config.sheet, VERSION, None)?;
     // The configuration has told of credentials that are missing already.
-    tracing::debug!(?warnings, "left out");
+    let Resolved { plan, pools, .. } =
+        resolve(&config.gateway, &config.secrets, &config.sheet, VERSION, None)?;
     transport.configure(pools);
     let at = config.blobs.resolve(data, &config.secrets);
     let blobs = blob_store::open(&at, &(Arc::clone(&transport) as _))?;
@@ -127,7 +128,7 @@ pub(crate) async fn open(
     let follow = Follow {
         control: Arc::clone(&control),
         gateway: Arc::clone(&gateway),
-        transport,
+        transport: Arc::clone(&transport),
         tls,
         telemetry: telemetry.clone(),
         toolbox,
@@ -147,6 +148,7 @@ pub(crate) async fn open(
         sessions,
         gateway,
         bodies: BodyBudget::default(),
+        transport,
         drain,
         responses: Responses::default(),
         telemetry,

@@ -35,6 +35,13 @@ pub(super) struct ClientArgs {
     data: DataArgs,
 }
 
+impl ClientArgs {
+    /// Arguments that came one by one.
+    pub(super) fn new(url: Option<String>, key_file: Option<PathBuf>, data: DataArgs) -> Self {
+        Self { url, key_file, data }
+    }
+}
+
 /// The name of the one pool that is used.
 const POOL: &str = "server";
 
@@ -101,9 +108,19 @@ impl Client {
 
     /// Sends a body and gives whatever comes back.
     pub(super) async fn send(&self, path: &str, body: Bytes) -> anyhow::Result<WireResponse> {
+        self.request(Method::POST, path, body).await
+    }
+
+    /// Sends any request and gives whatever comes back.
+    pub(super) async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> anyhow::Result<WireResponse> {
         let uri: Uri = format!("{}{path}", self.url).parse().context("the URL cannot be used")?;
         let request = WireRequest {
-            method: Method::POST,
+            method,
             uri,
             headers: self.headers.clone(),
             body: body.into(),
