@@ -150,15 +150,19 @@ impl Server {
         }
         let limit = Duration::from_secs(self.app.config.load().server.drain_seconds);
         tracing::info!(open = drain.open(), "stopping");
-        let left = tokio::select! {
-            left = drain.finished(limit) => left,
-            () = hurry => drain.open(),
+        let drained = async {
+            tokio::select! {
+                left = drain.finished(limit) => left,
+                () = hurry => drain.open(),
+            }
         };
+        // Sessions go to other nodes at once: whoever asks for one meanwhile
+        // is not kept waiting for the last connection.
+        let (left, ()) = tokio::join!(drained, self.app.sessions.stop());
         if left > 0 {
             tracing::warn!(connections = left, "connections were cut");
         }
         let Self { app, workers, usage, socket, .. } = self;
-        app.sessions.stop().await;
         // Whatever still runs is dropped with its worker, and settled.
         if tokio::task::spawn_blocking(move || workers.stop()).await.is_err() {
             tracing::error!("the workers did not stop");

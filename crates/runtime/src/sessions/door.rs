@@ -89,6 +89,7 @@ impl Sessions {
             return self.inner.give(&id, by, Vec::new(), new.key).await;
         }
         let NewSession { agent, about, limits, mut cues, key, .. } = new;
+        let by_key = key.clone();
         cues.insert(0, Cue::Create { agent, origin: Origin::New, limits });
         let (reply, receipt) = oneshot::channel();
         let mail = Mail { by, cues, key, reply };
@@ -96,8 +97,8 @@ impl Sessions {
         let accepted = receipt.await.map_err(|_| Error::Stopping)?;
         match accepted {
             // Somebody else made it under the same key at the same time.
-            Err(Error::Store(DbError::GuardFailed { .. })) if new.id.is_none() => {
-                Err(Error::Crowded)
+            Err(Error::Moved) if by_key.is_some() => {
+                self.inner.give(&id, By::default(), Vec::new(), by_key).await
             }
             other => other,
         }

@@ -42,6 +42,9 @@ pub enum Error {
     /// So many requests wait for the session that no more are taken.
     #[error("too many requests wait for the session; try again when some are done")]
     Crowded,
+    /// Another node took the session over just now; nothing was accepted.
+    #[error("the session moves to another node; send it again")]
+    Moved,
     /// The node stops.
     #[error("the server is stopping; try again at another node or later")]
     Stopping,
@@ -65,7 +68,7 @@ impl Error {
         match self {
             Self::NotFound => ErrorKind::NotFound,
             Self::Refused(refused) => refused.kind(),
-            Self::Elsewhere { .. } | Self::Stopping => ErrorKind::Unavailable,
+            Self::Elsewhere { .. } | Self::Moved | Self::Stopping => ErrorKind::Unavailable,
             Self::Store(error) => error.kind(),
             Self::Blob(error) => error.kind(),
             Self::Keys(error) => error.kind(),

@@ -99,10 +99,6 @@ impl Sessions {
         while inner.in_hand() > 0 && inner.parts.archive.env.monotonic() < until {
             inner.parts.archive.env.sleep(std::time::Duration::from_millis(10)).await;
         }
-        let keepers = std::mem::take(&mut *lock(&self.keepers));
-        for keeper in keepers {
-            keeper.abort();
-        }
     }
 
     /// Ends at once, as a crash would: nothing is finished and nothing let go

@@ -47,7 +47,7 @@ impl Default for Options {
             idle: Duration::from_secs(10),
             live_max: 20_000,
             snapshot_every: 128,
-            drain: Duration::from_secs(20),
+            drain: Duration::from_secs(5),
         }
     }
 }

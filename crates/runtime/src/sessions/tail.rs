@@ -2,6 +2,7 @@
 //! any offset on, for as long as one likes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use freehold_store::sessions;
 use freehold_types::{Offset, SessionId, TenantId};
@@ -11,6 +12,9 @@ use super::live::Head;
 use super::{Error, Inner, Live, Sessions};
 use crate::archive::{Id, Reader};
 use crate::event::Event;
+
+/// While the node stops.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The most events that are given at once.
 const BATCH: usize = 128;
@@ -23,6 +27,7 @@ pub struct Tail {
     after: Offset,
     live: Arc<Live>,
     bell: watch::Receiver<Head>,
+    stop: watch::Receiver<bool>,
 }
 
 impl Sessions {
@@ -32,8 +37,8 @@ impl Sessions {
         let id = Id { tenant: tenant.clone(), session };
         // From the start: the bell then rings at whatever is there.
         let live = self.inner.live(&id, Offset::START);
-        let bell = live.listen();
-        Tail { inner: Arc::clone(&self.inner), id, reader: None, after, live, bell }
+        let (bell, stop) = (live.listen(), self.inner.stop.subscribe());
+        Tail { inner: Arc::clone(&self.inner), id, reader: None, after, live, bell, stop }
     }
 }
 
@@ -56,8 +61,19 @@ impl Tail {
                 return Ok(events);
             }
             self.known(head).await?;
-            if self.bell.changed().await.is_err() {
+            // Alone, nobody goes on with it; else it is heard from another node.
+            let alone = self.inner.parts.members.is_none();
+            let stopping = *self.stop.borrow_and_update();
+            if alone && stopping && !self.inner.workers().contains_key(&self.id) {
                 return Err(Error::Stopping);
+            }
+            // A worker that lets go of the session here does not ring.
+            let nap = self.inner.parts.archive.env.sleep(LOOK_AGAIN);
+            tokio::select! {
+                biased;
+                rung = self.bell.changed() => rung.map_err(|_| Error::Stopping)?,
+                told = self.stop.changed(), if !stopping => told.map_err(|_| Error::Stopping)?,
+                () = nap, if alone && stopping => {}
             }
         }
     }

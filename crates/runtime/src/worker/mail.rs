@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use freehold_store::idempotency::{self, Accepted};
 use freehold_store::sessions::{self, NewSession};
-use freehold_types::{DbError, Offset, Unit};
+use freehold_types::{Offset, Unit};
 use tokio::sync::oneshot;
 
 use super::batch::Batch;
@@ -147,10 +147,7 @@ impl Worker<'_> {
                 Ok(false)
             }
             Err(Doom::Lost) => {
-                let label = "sessions.step";
-                let lost =
-                    DbError::GuardFailed { unit: label, statement: 0, expected: 1, found: 0 };
-                mail.answer(Err(lost.into()));
+                mail.answer(Err(Error::Moved));
                 Err(Over::Lost)
             }
             Err(Doom::Broken(error)) => {
