@@ -5,7 +5,6 @@ use std::sync::Arc;
 use freehold_store::blobs;
 use freehold_store::journal::{self, Append, Due};
 use freehold_types::{Offset, Unit};
-use jiff::SignedDuration;
 
 use super::batch::Batch;
 use super::project::project;
@@ -13,9 +12,6 @@ use super::settle::Doom;
 use super::{Over, Worker, phase, projections};
 use crate::decide::{Cue, Refused};
 use crate::sessions::{By, Error};
-
-/// How soon a session is looked at again in which nothing came of its time.
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_millis(250);
 
 impl Worker<'_> {
     /// Adds a batch to a unit: its events, then what is projected from them.
@@ -83,9 +79,7 @@ impl Worker<'_> {
             }
         }
         if batch.events.is_empty() {
-            // What was due and did nothing is not looked at again at once.
-            let next = batch.now.checked_add(LOOK_AGAIN).unwrap_or(batch.now);
-            self.wake = batch.wake.map(|wake| wake.max(next));
+            self.wake = batch.wake;
             self.running.owe(batch.actions);
             self.perform();
             return Ok(());

@@ -21,7 +21,7 @@ use std::time::Duration;
 use freehold_store::leases::{self, Claim};
 use freehold_store::sessions::{NewSession, Session};
 use freehold_types::{NodeId, Offset, Unit, UnitId};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, watch};
 
 pub(crate) use mail::{Birth, Mail};
@@ -41,6 +41,9 @@ use perform::{Done, Running};
 pub(crate) const INBOX: usize = 64;
 /// The longest that a worker sleeps: a wall clock may be set.
 const NAP: Duration = Duration::from_secs(30);
+
+/// How soon a session is looked at again when nothing came of its time.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_millis(250);
 
 /// A session in hand.
 pub(crate) struct Handle {
@@ -239,7 +242,7 @@ impl<'p> Worker<'p> {
                 Next::Mail(None) => return Ok(Over::Lost),
                 Next::Done(done) => self.ended(done).await?,
                 Next::Chunk => self.chunk().await?,
-                Next::Due => self.happened(vec![Cue::Due]).await?,
+                Next::Due => self.due().await?,
                 Next::Idle | Next::Stop => {
                     if self.running.is_empty() && self.release().await? {
                         return Ok(Over::Released);
@@ -280,6 +283,19 @@ impl<'p> Worker<'p> {
             }
             () = env.sleep(idle) => Next::Idle,
         }
+    }
+
+    /// The time has come for something. If nothing comes of it, that is not
+    /// looked for again at once.
+    async fn due(&mut self) -> Result<(), Over> {
+        let head = self.state.head;
+        self.happened(vec![Cue::Due]).await?;
+        if self.state.head == head {
+            let now = self.inner().env().now();
+            let next = now.checked_add(LOOK_AGAIN).unwrap_or(now);
+            self.wake = self.wake.map(|wake| wake.max(next));
+        }
+        Ok(())
     }
 
     fn is_due(&self) -> Next {
