@@ -21,6 +21,7 @@ mod samples;
 mod session_secrets;
 mod sessions;
 mod spread;
+mod sweeper;
 mod tenant_keys;
 mod together;
 
@@ -156,5 +157,6 @@ contract! {
     together::open_exchanges_are_found_by_their_node;
     together::who_shares_a_budget_has_seen_all_others;
     together::of_many_who_share_at_once_none_is_forgotten;
+    sweeper::only_what_is_old_and_waits_for_nothing_expires;
     chaos::whatever_nodes_try_at_once_the_journal_is_one_story;
 }
