@@ -33,7 +33,8 @@ const LEFT: &str = "SELECT (SELECT COUNT(*) FROM sessions WHERE tenant = $1 AND 
     + (SELECT COUNT(*) FROM blob_refs WHERE tenant = $1 AND session = $2)
     + (SELECT COUNT(*) FROM forks WHERE tenant = $1 AND session = $2)
     + (SELECT COUNT(*) FROM ancestors WHERE tenant = $1 AND session = $2)
-    + (SELECT COUNT(*) FROM holds WHERE tenant = $1 AND session = $2)";
+    + (SELECT COUNT(*) FROM holds WHERE tenant = $1 AND session = $2)
+    + (SELECT COUNT(*) FROM session_secrets WHERE tenant = $1 AND session = $2)";
 /// With it goes the key without which the content cannot be read, wherever a
 /// copy of it lies. The runtime bounds how many timers and waits there are.
 const AT_ONCE: [&str; 5] = [
@@ -41,7 +42,7 @@ const AT_ONCE: [&str; 5] = [
     "DELETE FROM timers WHERE tenant = $1 AND session = $2",
     "DELETE FROM waits WHERE tenant = $1 AND session = $2",
     "DELETE FROM ancestors WHERE tenant = $1 AND session = $2",
-    "DELETE FROM session_secrets WHERE tenant = $1 AND session = $2",
+    FORGET_SECRETS,
 ];
 const DELETED: &str = "SELECT tenant, id FROM sessions
     WHERE deleted_at IS NOT NULL AND (tenant, id) > ($1, $2) ORDER BY tenant, id LIMIT $3";
@@ -66,6 +67,8 @@ const SWEEP: [&str; 4] = [
 /// Who still holds something of this one holds what it begins with, too.
 const FORGET_FORK: &str = "DELETE FROM forks WHERE tenant = $1 AND session = $2
     AND NOT EXISTS (SELECT 1 FROM holds WHERE tenant = $1 AND session = $2)";
+/// Those that were put just when the session was deleted.
+const FORGET_SECRETS: &str = "DELETE FROM session_secrets WHERE tenant = $1 AND session = $2";
 /// Blobs lie elsewhere: whoever removes them takes their references away.
 const END: &str = "DELETE FROM sessions WHERE tenant = $1 AND id = $2 AND deleted_at IS NOT NULL
     AND NOT EXISTS (SELECT 1 FROM events WHERE tenant = $1 AND session = $2)
@@ -148,6 +151,7 @@ pub fn sweep(tenant: &TenantId, id: SessionId, limit: u32) -> Unit {
         unit.run(sql, args![Arc::clone(&tenant), Arc::clone(&id), limit]);
     }
     unit.run(FORGET_FORK, args![Arc::clone(&tenant), Arc::clone(&id)]);
+    unit.run(FORGET_SECRETS, args![Arc::clone(&tenant), Arc::clone(&id)]);
     unit.run(END, args![tenant, id]);
     unit
 }

@@ -49,6 +49,8 @@ pub struct Round {
     pub gone: Vec<Gone>,
     /// Deleted sessions of which forks still need something.
     pub held: u64,
+    /// Sessions that could not be swept away now, and why.
+    pub failed: Vec<(SessionId, String)>,
 }
 
 /// How long sessions are kept.
@@ -91,9 +93,14 @@ impl Sweeper {
             let after = last.as_ref().map(|(tenant, session)| (tenant, *session));
             let found = deletion::deleted(&*self.db, after, SESSIONS).await?;
             for (tenant, session) in &found {
-                match sweep_session(&*self.db, &*self.blobs, tenant, *session).await? {
-                    Some(gone) => round.gone.push(gone),
-                    None => round.held += 1,
+                match sweep_session(&*self.db, &*self.blobs, tenant, *session).await {
+                    Ok(Some(gone)) => round.gone.push(gone),
+                    Ok(None) => round.held += 1,
+                    Err(SweepError::Db(error @ DbError::Unavailable(_))) => {
+                        return Err(error.into());
+                    }
+                    // It does not keep the others.
+                    Err(error) => round.failed.push((*session, error.to_string())),
                 }
             }
             match found.into_iter().next_back() {

@@ -29,7 +29,8 @@ pub(super) const TABLES: &[(&str, &str)] = orphans![
     "blob_refs",
     "forks",
     "ancestors",
-    "holds"
+    "holds",
+    "session_secrets"
 ];
 
 pub(super) async fn check(db: &dyn Db, found: &mut impl FnMut(Finding)) -> Result<(), DbError> {

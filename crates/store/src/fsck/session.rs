@@ -47,6 +47,7 @@ const LEFTOVERS: &[(&str, &str)] = &[
     ("profiles", "SELECT 1 FROM profiles WHERE tenant = $1 AND session = $2 LIMIT 1"),
     ("timers", "SELECT 1 FROM timers WHERE tenant = $1 AND session = $2 LIMIT 1"),
     ("waits", "SELECT 1 FROM waits WHERE tenant = $1 AND session = $2 LIMIT 1"),
+    ("session_secrets", "SELECT 1 FROM session_secrets WHERE tenant = $1 AND session = $2 LIMIT 1"),
     ("ancestors", "SELECT 1 FROM ancestors WHERE tenant = $1 AND session = $2 LIMIT 1"),
 ];
 
