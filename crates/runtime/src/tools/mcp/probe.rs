@@ -62,6 +62,7 @@ impl Probe {
             target: Target::Configured,
             url,
             client: self.client.clone(),
+            registered: None,
             document: self.document.clone(),
             attempts: 0,
             scopes: Vec::new(),

@@ -13,10 +13,14 @@ pub(super) struct Resource {
     pub(super) id: String,
     pub(super) scopes: Option<Vec<String>>,
     issuer: String,
+    /// Whether the issuer is named, or guessed to be the server itself.
+    named: bool,
 }
 
 /// Who issues tokens.
 pub(super) struct Issuer {
+    /// What it calls itself.
+    pub(super) id: String,
     base: String,
     metadata: Option<Value>,
 }
@@ -69,11 +73,12 @@ impl OAuth {
                 return Err(format!("the description of the resource is of another: {id}"));
             }
             let issuers = metadata.get("authorization_servers").and_then(strings);
-            let issuer = issuers.and_then(|issuers| issuers.into_iter().next()).unwrap_or(origin);
+            let issuer = issuers.and_then(|issuers| issuers.into_iter().next());
+            let (named, issuer) = (issuer.is_some(), issuer.unwrap_or(origin));
             let scopes = metadata.get("scopes_supported").and_then(strings);
-            return Ok(Resource { id: id.to_owned(), scopes, issuer });
+            return Ok(Resource { id: id.to_owned(), scopes, issuer, named });
         }
-        Ok(Resource { id: self.url.to_string(), scopes: None, issuer: origin })
+        Ok(Resource { id: self.url.to_string(), scopes: None, issuer: origin, named: false })
     }
 
     /// The issuer of a resource's tokens, and what it says of itself.
@@ -88,11 +93,17 @@ impl OAuth {
             places.push(format!("{base}{path}{openid}"));
         }
         for place in places {
-            if let Some(metadata) = self.get_json(&place).await? {
-                return Ok(Issuer { base, metadata: Some(metadata) });
+            let Some(metadata) = self.get_json(&place).await? else { continue };
+            let named = metadata.get("issuer").and_then(Value::as_str).unwrap_or_default();
+            let same = named.trim_end_matches('/') == resource.issuer.trim_end_matches('/');
+            // A guess goes as far as the host.
+            let near = || named.parse().is_ok_and(|uri| origin(&uri).is_ok_and(|o| o == base));
+            if !same && (resource.named || !near()) {
+                return Err(format!("the authorization server calls itself another: {named}"));
             }
+            return Ok(Issuer { id: named.to_owned(), base, metadata: Some(metadata) });
         }
-        Ok(Issuer { base, metadata: None })
+        Ok(Issuer { id: resource.issuer.clone(), base, metadata: None })
     }
 }
 

@@ -46,8 +46,10 @@ pub(super) struct OAuth {
     pub(super) target: Target,
     /// The MCP server.
     pub(super) url: Uri,
-    /// Known before, else we register.
+    /// Known before, whoever issues the tokens; else we register.
     pub(super) client: Option<Client>,
+    /// Whom we registered with, and as whom: it holds for nobody else.
+    pub(super) registered: Option<(String, Client)>,
     /// The address of a document about us, which some servers take as an id.
     pub(super) document: Option<String>,
     pub(super) attempts: u32,
@@ -147,6 +149,16 @@ impl OAuth {
         if find("state").as_deref() != Some(state.as_str()) {
             return Err("the redirect does not belong to the question".to_owned());
         }
+        // Who answers says who it is (RFC 9207), letter by letter.
+        match find("iss").map(|iss| token::unescaped(&iss)) {
+            Some(iss) if iss != issuer.id => {
+                return Err(format!("the redirect came from another authorization server: {iss}"));
+            }
+            None if issuer.is("authorization_response_iss_parameter_supported") => {
+                return Err("the redirect does not say who sent it".to_owned());
+            }
+            _ => {}
+        }
         match find("code") {
             Some(code) => Ok((token::unescaped(&code), verifier)),
             None => Err(format!(
@@ -166,6 +178,9 @@ impl OAuth {
     /// Who we are: what is configured, an address, or what we register as.
     async fn client(&mut self, issuer: &Issuer) -> Result<Client, String> {
         if let Some(client) = &self.client {
+            return Ok(client.clone());
+        }
+        if let Some((_, client)) = self.registered.as_ref().filter(|(with, _)| *with == issuer.id) {
             return Ok(client.clone());
         }
         if issuer.is("client_id_metadata_document_supported")
@@ -188,6 +203,8 @@ impl OAuth {
                     "redirect_uris": [REDIRECT],
                     "grant_types": ["authorization_code", "refresh_token"],
                     "response_types": ["code"],
+                    // It has the machine's own address to be redirected to.
+                    "application_type": "native",
                     "token_endpoint_auth_method": method.unwrap_or("client_secret_basic"),
                 }),
             )
@@ -195,7 +212,7 @@ impl OAuth {
         let text = |name: &str| answer.get(name).and_then(Value::as_str).map(str::to_owned);
         let id = text("client_id").ok_or("the authorization server gave no client id")?;
         let client = Client { id, secret: text("client_secret").map(Secret::new) };
-        self.client = Some(client.clone());
+        self.registered = Some((issuer.id.clone(), client.clone()));
         Ok(client)
     }
 }
