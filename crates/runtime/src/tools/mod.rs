@@ -29,6 +29,7 @@ use crate::decide::{Ended, Found, ToolRules};
 use crate::event::{Name, Note};
 
 pub use builtin::{Builtin, READ_RESULT};
+pub use mcp::{OAuthClient, Probe, Probed};
 pub use plan::{Config, Plan};
 pub use records::Records;
 pub use secrets::Secrets;

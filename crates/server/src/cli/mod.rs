@@ -13,6 +13,7 @@ mod db;
 mod door;
 mod groups;
 mod keys;
+mod mcp_probe;
 mod models;
 mod secrets;
 mod serve;
@@ -77,6 +78,8 @@ enum Command {
     Chat(chat::Chat),
     /// Put load on a running server and measure it.
     Bench(bench::Bench),
+    /// Look at an MCP server as a session would.
+    McpProbe(mcp_probe::McpProbe),
 }
 
 impl Cli {
@@ -97,6 +100,7 @@ impl Cli {
             Command::Models(models) => models.run(),
             Command::Chat(chat) => chat.run(),
             Command::Bench(bench) => bench.run(),
+            Command::McpProbe(probe) => probe.run(),
         }
     }
 }

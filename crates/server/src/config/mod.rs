@@ -138,6 +138,7 @@ fn parse(
         prices::sheet(&config.prices).map_err(|message| vec![Fault { place: None, message }])?;
     let (secrets, missing) = secrets::read(config.secret_refs(), environment);
     config.tools.secrets = secrets.clone();
+    config.ready_tools().map_err(|problems| locate::problem_faults(text, problems.iter()))?;
     config.secrets = secrets;
     config.warnings = missing;
     if config.store.url.is_some() && config.blobs.url.is_none() {
@@ -212,23 +213,27 @@ impl Config {
 
     /// The tools made ready; each API's description is read from its file.
     pub fn tool_plan(&self) -> Result<ToolPlan, String> {
-        let mut config = self.tools.clone();
-        for (name, tool) in &mut config.tools {
-            if let Some(path) = tool.openapi.take() {
-                let read = read_document(&path);
-                let text = read.map_err(|error| {
-                    format!("tools.{name}.openapi: {}: {error}", path.display())
-                })?;
-                tool.document = Some(text);
-            }
-        }
-        ToolPlan::new(&config).map_err(|problems| {
-            let all: Vec<_> = problems
-                .iter()
-                .map(|problem| format!("{}: {}", problem.path.join("."), problem.message))
-                .collect();
+        self.ready_tools().map_err(|problems| {
+            let all: Vec<_> = problems.iter().map(ToString::to_string).collect();
             all.join("; ")
         })
+    }
+
+    fn ready_tools(&self) -> Result<ToolPlan, Problems> {
+        let mut config = self.tools.clone();
+        let mut problems = Problems::default();
+        for (name, tool) in &mut config.tools {
+            if let Some(path) = tool.openapi.take() {
+                match read_document(&path) {
+                    Ok(text) => tool.document = Some(text),
+                    Err(error) => {
+                        let why = format!("{}: {error}", path.display());
+                        problems.at(&["tools", name]).add("openapi", why);
+                    }
+                }
+            }
+        }
+        if problems.is_empty() { ToolPlan::new(&config) } else { Err(problems) }
     }
 
     /// Each reference, with the words for who needs it.

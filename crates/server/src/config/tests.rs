@@ -78,6 +78,29 @@ fn each_mistake_is_told_with_its_place() {
             "f.toml:5:1: routes.a.deployments.1: no provider is named `acmee`: did you mean `acme`?",
         ),
         (
+            "[tools.git]\nkind = 'mcp'\nurl = 'ftp://x'",
+            "f.toml:3:1: tools.git.url: it must be http://HOST/PATH",
+        ),
+        (
+            "[tools.git]\nkind = 'mcp'\nurl = 'http://x'\nauth = { key = 'sk-inline' }",
+            "f.toml:4:16: a secret may not stand in the configuration",
+        ),
+        ("[tools.git]\nkind = 'mpc'", "f.toml:2:8: unknown variant `mpc`"),
+        ("[tools.wait]\nkind = 'builtin'", "there are wait_until, ask_human"),
+        (
+            "[tools.wait_until]\nkind = 'builtin'\n[tools.wait_until.rules]\napproval = 'yes'",
+            "f.toml:4:12: invalid type: string \"yes\", expected true, false, or",
+        ),
+        (
+            "[tools.shop]\nkind = 'http'\nopenapi = 'none.json'\nonly = ['x']",
+            "f.toml:3:1: tools.shop.openapi: /etc/freehold/none.json:",
+        ),
+        (
+            "[tools.shop]\nkind = 'http'\nurl = 'http://x'\nonly = ['getOrdr']\ndocument = '{\"openapi\":\"3.0.0\",\"paths\":{\"/o\":{\"get\":{\"operationId\":\"getOrder\"}}}}'",
+            "f.toml:4:1: tools.shop.only: the description has no operation `getOrdr`: did you mean `getOrder`?",
+        ),
+        ("[client_tools]\ntimeout_ms = 0", "f.toml:2:1: client_tools.timeout_ms: 0 is not between"),
+        (
             "[telemetry.otlp]\nendpoint = 'localhost'",
             "f.toml:2:1: telemetry.otlp.endpoint: it must be",
         ),

@@ -26,6 +26,8 @@ use super::{Performing, name, offer, rules};
 use crate::decide::{Ended, Found};
 use crate::event::Content;
 
+pub(super) use self::request::form;
+
 /// The header for idempotency keys, where nothing else is said.
 const KEY_HEADER: &str = "idempotency-key";
 

@@ -63,7 +63,7 @@ pub(super) fn prepare(
     let mut uri = format!("{base}{path}");
     if !pairs.is_empty() {
         uri.push(if base.contains('?') { '&' } else { '?' });
-        uri.push_str(&form(&pairs));
+        uri.push_str(&form(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))));
     }
     let uri = uri.parse().map_err(|_| "the arguments make no address".to_owned())?;
     Ok(Prepared { uri, headers, body: body(operation, arguments)? })
@@ -88,7 +88,8 @@ fn body(
             for (name, value) in fields {
                 add_query(&mut pairs, name, value, true);
             }
-            ("application/x-www-form-urlencoded", form(&pairs).into_bytes())
+            let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            ("application/x-www-form-urlencoded", form(pairs).into_bytes())
         }
     }))
 }
@@ -120,9 +121,10 @@ fn plain(value: &Value) -> String {
     }
 }
 
-fn form(pairs: &[(String, String)]) -> String {
-    let pairs = pairs.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(value)));
-    pairs.collect::<Vec<_>>().join("&")
+/// Pairs as a form or a query has them.
+pub(in crate::tools) fn form<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let escaped = |(name, value)| format!("{}={}", escaped(name), escaped(value));
+    pairs.into_iter().map(escaped).collect::<Vec<_>>().join("&")
 }
 
 /// Everything but RFC 3986's unreserved characters is escaped.

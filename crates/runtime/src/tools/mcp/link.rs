@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use rmcp::model::{CallToolRequestParams, CallToolResult, ProtocolVersion};
-use rmcp::service::{ClientLifecycleMode, ClientServiceExt as _, RoleClient, RunningService};
+use rmcp::service::{
+    ClientInitializeError, ClientLifecycleMode, ClientServiceExt as _, RoleClient, RunningService,
+};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 
@@ -39,9 +41,10 @@ impl Link {
     ) -> Result<Self, Fault> {
         let handler = Handler::new(server.elicitation, version);
         let heard = handler.heard();
-        let config = StreamableHttpClientTransportConfig::with_uri(server.url.as_str())
-            .max_sse_event_size(server.response_bytes_max);
-        let transport = StreamableHttpClientTransport::with_client(wire, config);
+        let config = || {
+            StreamableHttpClientTransportConfig::with_uri(server.url.as_str())
+                .max_sse_event_size(server.response_bytes_max)
+        };
         let stateless = vec![ProtocolVersion::V_2026_07_28];
         let lifecycle = match server.revision {
             Revision::Sessions => ClientLifecycleMode::Initialize,
@@ -51,7 +54,19 @@ impl Link {
                 legacy_version: Some(ProtocolVersion::LATEST_WITH_INITIALIZE),
             },
         };
-        let work = Box::pin(handler.serve_with_lifecycle(transport, lifecycle));
+        let start = |lifecycle| {
+            let transport = StreamableHttpClientTransport::with_client(wire.clone(), config());
+            handler.clone().serve_with_lifecycle(transport, lifecycle)
+        };
+        let work = Box::pin(async {
+            match start(lifecycle).await {
+                // An older server may answer what it does not know with anything.
+                Err(error) if server.revision == Revision::Auto && is_odd(&error) => {
+                    start(ClientLifecycleMode::Initialize).await
+                }
+                started => started,
+            }
+        });
         let service = match select(work, env.sleep(START)).await {
             Either::Left((Ok(service), _)) => service,
             Either::Left((Err(error), _)) => return Err(Fault::of_start(&error)),
@@ -62,6 +77,19 @@ impl Link {
         let link = Self { service, heard, used: AtomicU64::new(0) };
         link.touch(env);
         Ok(link)
+    }
+
+    /// The revision that is spoken.
+    pub(super) fn revision(&self) -> String {
+        let info = self.service.peer_info();
+        info.map(|info| info.protocol_version.to_string()).unwrap_or_default()
+    }
+
+    /// Ends the session and waits for it.
+    pub(super) async fn close(self) {
+        if let Err(error) = self.service.cancel().await {
+            tracing::debug!(%error, "a connection did not end well");
+        }
     }
 
     /// Whether it can still be used.
@@ -105,4 +133,17 @@ impl Link {
         }
         called.map(|result| (result, notes)).map_err(|error| Fault::of_request(&error))
     }
+}
+
+/// Whether a server answered `server/discover`, but with nothing that is an
+/// answer to it.
+fn is_odd(error: &ClientInitializeError) -> bool {
+    matches!(
+        error,
+        ClientInitializeError::ExpectedInitResult(_)
+            | ClientInitializeError::ExpectedInitResponse(_)
+            | ClientInitializeError::ConflictInitResponseId(..)
+            | ClientInitializeError::UncorrelatedErrorResponse { .. }
+            | ClientInitializeError::NoCompatibleProtocolVersion { .. }
+    )
 }

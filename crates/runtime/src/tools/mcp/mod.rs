@@ -12,6 +12,8 @@ mod handler;
 mod limit;
 mod link;
 mod list;
+mod oauth;
+mod probe;
 mod result;
 mod server;
 mod wire;
@@ -33,6 +35,9 @@ use super::offer::{Offer, Offers, Target};
 use super::{Performing, builtin, rules};
 use crate::decide::{Ended, Found};
 use crate::event::{Content, Hash, Name};
+
+pub use self::oauth::Client as OAuthClient;
+pub use self::probe::{Found as Probed, Probe};
 
 pub(super) use self::list::List;
 pub(super) use self::server::Server;

@@ -101,6 +101,25 @@ pub enum Elicitation {
 const RESPONSE_BYTES_MAX: usize = 4 << 20;
 
 impl ToolOptions {
+    /// Nothing but the kind.
+    pub fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            url: None,
+            openapi: None,
+            document: None,
+            only: None,
+            auth: None,
+            headers: BTreeMap::new(),
+            key_header: None,
+            response_bytes_max: None,
+            revision: Revision::default(),
+            elicitation: Elicitation::default(),
+            rules: RuleOptions::default(),
+            tools: BTreeMap::new(),
+        }
+    }
+
     /// The largest answer that is read.
     pub fn response_bytes_max(&self) -> usize {
         self.response_bytes_max.unwrap_or(RESPONSE_BYTES_MAX)
@@ -167,7 +186,7 @@ impl ToolOptions {
 
     fn validate_http(&self, at: &mut At<'_>) {
         if self.openapi.is_none() == self.document.is_none() {
-            at.add("openapi", "an API has a description: write either `openapi` or `document`");
+            at.add("openapi", "an API has one description: write `openapi` or `document`");
         }
         if self.only.as_ref().is_none_or(Vec::is_empty) {
             at.add("only", "name the operations that may be called: `only = [\"getOrder\"]`");

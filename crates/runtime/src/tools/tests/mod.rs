@@ -1,6 +1,7 @@
 //! The toolbox against real servers.
 
 mod builtins;
+mod everything;
 mod http;
 mod mcp;
 mod server;
