@@ -227,7 +227,8 @@ pub fn events_of(answer: &Answer) -> Vec<Event> {
     events
 }
 
-fn item_events(slot: Slot, item: &Item, events: &mut Vec<Event>) {
+/// A whole item as the events that would have streamed it.
+pub(crate) fn item_events(slot: Slot, item: &Item, events: &mut Vec<Event>) {
     let mut head = item.clone();
     let mut content = Vec::new();
     match &mut head.body {

@@ -14,6 +14,7 @@ mod request;
 pub use answer::{Answer, ApiError, Choice, Stop, StopReason, Usage};
 pub use event::{Delta, Event, Slot};
 pub use extra::Extra;
+pub(crate) use fold::item_events;
 pub use fold::{Fold, events_of};
 pub use item::{
     Annotation, CacheMark, Item, ItemBody, Logprob, Media, Message, Part, PartBody, Reasoning,

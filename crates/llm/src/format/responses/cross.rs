@@ -57,7 +57,7 @@ pub(super) fn item(mut item: Item, ids: &mut IdSource) -> Option<Item> {
 }
 
 /// What ids of such items begin with; `None` for those that cannot be said.
-fn prefix(body: &ItemBody) -> Option<&'static str> {
+pub(super) fn prefix(body: &ItemBody) -> Option<&'static str> {
     match body {
         ItemBody::Message(_) => Some("msg_"),
         ItemBody::Reasoning(_) => Some("rs_"),

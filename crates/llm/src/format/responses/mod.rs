@@ -33,10 +33,13 @@ mod cross;
 mod echo;
 mod error;
 mod item;
+mod listed;
 mod open_item;
 mod part;
 mod request_decode;
 mod request_encode;
+mod rest;
+mod run;
 mod status;
 mod stream_decode;
 mod stream_encode;
@@ -51,7 +54,9 @@ mod tests;
 
 use serde_json::{Map, Value};
 
+pub use self::listed::list_item;
 pub use self::request_decode::state_asked;
+pub use self::run::{Call, End, Run, RunHead};
 use crate::codec::FieldSupport;
 use crate::format::error_object;
 use crate::model::{Answer, ApiError, Dialect, Extra, Request};

@@ -22,22 +22,35 @@ use crate::{AnswerContext, IdSource, StreamEncoder, seal};
 /// Encodes one stream.
 #[derive(Debug)]
 pub(super) struct Encoder {
-    frame: Frame,
+    pub(super) frame: Frame,
     ids: IdSource,
     pub(super) fold: Fold,
     /// The answer's head, without items: what the first events show.
-    head: Answer,
+    pub(super) head: Answer,
     /// The upstream speaks this dialect: its ids and forms are kept.
     pub(super) own: bool,
+    /// What names the items, where they are not named as they come.
+    pub(super) names: Option<Names>,
+    /// Whether clients see the seals of reasoning.
+    pub(super) seals: bool,
     pub(super) items: BTreeMap<Slot, OpenItem>,
     /// Another dialect's reasoning that has begun, until its first delta
     /// shows which form it has.
-    held: BTreeMap<Slot, Item>,
+    pub(super) held: BTreeMap<Slot, Item>,
     /// Ended items whose end is not yet written.
     ending: Vec<Slot>,
     sequence: u64,
-    started: bool,
+    pub(super) started: bool,
     finished: bool,
+}
+
+/// Names items by where they stand.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    /// What stands between an id's prefix and the item's number.
+    pub(super) stem: String,
+    /// The slot of the item that has number 0.
+    pub(super) base: u32,
 }
 
 #[derive(Debug)]
@@ -45,6 +58,8 @@ pub(super) struct OpenItem {
     pub(super) index: u32,
     pub(super) id: String,
     pub(super) kind: Kind,
+    /// Its end is written.
+    pub(super) done: bool,
     /// Its summary is another dialect's thinking.
     thought: bool,
     /// By the hub's part number; a summary's numbers are set apart.
@@ -77,6 +92,8 @@ impl Encoder {
             },
             fold,
             own: false,
+            names: None,
+            seals: true,
             items: BTreeMap::new(),
             held: BTreeMap::new(),
             ending: Vec::new(),
@@ -137,7 +154,10 @@ impl Encoder {
     /// Begins an item on the wire. `thought`: its summary will be another
     /// dialect's thinking.
     fn open(&mut self, slot: Slot, head: &Item, thought: bool, out: &mut Vec<u8>) {
-        let Some(head) = self.own_head(head) else { return };
+        let Some(mut head) = self.own_head(head) else { return };
+        if let Some(id) = self.name(slot, &head) {
+            head.id = Some(id);
+        }
         let kind = match &head.body {
             ItemBody::Message(_) => Kind::Message,
             ItemBody::Reasoning(_) => Kind::Reasoning,
@@ -149,7 +169,7 @@ impl Encoder {
             // The seal is told with the whole item. Of another dialect's
             // thinking the envelope tells at once what its summary is.
             shown.shift_remove("encrypted_content");
-            if thought {
+            if thought && self.seals {
                 let envelope = seal::carry(&cross::envelope(), OURS);
                 shown.insert("encrypted_content".into(), envelope.into());
             }
@@ -157,9 +177,21 @@ impl Encoder {
         let index = u32::try_from(self.items.len()).unwrap_or(u32::MAX);
         let id = head.id.clone().unwrap_or_default();
         self.fold.event(&Event::ItemStart { slot, head });
-        self.items.insert(slot, OpenItem { index, id, kind, thought, parts: BTreeMap::new() });
+        let parts = BTreeMap::new();
+        self.items.insert(slot, OpenItem { index, id, kind, done: false, thought, parts });
         let wire = Wire { output_index: Some(index), item: Some(&shown), ..Wire::default() };
         self.send("response.output_item.added", &wire, out);
+    }
+
+    /// The item's name by its place, where items are named so. A provider of
+    /// this dialect joins reasoning and its seal by its own id.
+    fn name(&self, slot: Slot, head: &Item) -> Option<String> {
+        let Names { stem, base } = self.names.as_ref()?;
+        if self.own && head.id.is_some() && matches!(head.body, ItemBody::Reasoning(_)) {
+            return None;
+        }
+        let prefix = cross::prefix(&head.body)?;
+        Some(format!("{prefix}{stem}{:04x}", slot.item.saturating_sub(*base)))
     }
 
     /// The head in this dialect's form; `None` for what it cannot say.
@@ -179,7 +211,8 @@ impl Encoder {
         if self.held.contains_key(&slot) {
             self.release(None, out);
         }
-        if !self.items.contains_key(&slot) || self.ending.contains(&slot) {
+        let open = self.items.get(&slot).is_some_and(|item| !item.done);
+        if !open || self.ending.contains(&slot) {
             return;
         }
         self.close_parts(slot, out);
@@ -191,7 +224,7 @@ impl Encoder {
 
     /// Writes the ends of items held back; the last is incomplete if the
     /// answer was cut there.
-    fn end_items(&mut self, cut: bool, out: &mut Vec<u8>) {
+    pub(super) fn end_items(&mut self, cut: bool, out: &mut Vec<u8>) {
         let ending = std::mem::take(&mut self.ending);
         let last = ending.last().copied();
         for slot in ending {
@@ -200,8 +233,9 @@ impl Encoder {
         }
     }
 
-    fn end_item(&mut self, slot: Slot, status: &str, out: &mut Vec<u8>) {
-        let Some(item) = self.items.get(&slot) else { return };
+    pub(super) fn end_item(&mut self, slot: Slot, status: &str, out: &mut Vec<u8>) {
+        let Some(item) = self.items.get_mut(&slot) else { return };
+        item.done = true;
         let (index, id, kind) = (item.index, item.id.clone(), item.kind);
         if item.thought {
             let sealed = self
@@ -214,7 +248,7 @@ impl Encoder {
             }
         }
         let Some(folded) = self.fold.item(slot) else { return };
-        let shown = encode_item(folded, status);
+        let shown = self.shown(folded, status);
         if let (Kind::Call(kind), ItemBody::ToolCall(call)) = (kind, &folded.body) {
             let (name, input) = (call.name.clone(), call.input.clone());
             let wire = Wire { item_id: Some(&id), output_index: Some(index), ..Wire::default() };
@@ -231,6 +265,17 @@ impl Encoder {
         }
         let wire = Wire { output_index: Some(index), item: shown.as_ref(), ..Wire::default() };
         self.send("response.output_item.done", &wire, out);
+    }
+
+    /// An item as clients see it.
+    pub(super) fn shown(&self, item: &Item, status: &str) -> Option<Value> {
+        let mut shown = encode_item(item, status);
+        if let (false, Some(Value::Object(object))) = (self.seals, &mut shown)
+            && matches!(item.body, ItemBody::Reasoning(_))
+        {
+            object.shift_remove("encrypted_content");
+        }
+        shown
     }
 
     fn stop(&mut self, stop: &Stop, extra: &Extra, out: &mut Vec<u8>) {

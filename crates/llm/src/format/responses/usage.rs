@@ -74,3 +74,17 @@ pub(super) fn encode(usage: &Usage) -> Value {
     }
     value
 }
+
+/// Adds what another answer used.
+pub(super) fn add(sum: &mut Usage, more: &Usage) {
+    let both = |a: Option<u64>, b: Option<u64>| match (a, b) {
+        (None, None) => None,
+        (a, b) => Some(a.unwrap_or_default().saturating_add(b.unwrap_or_default())),
+    };
+    sum.input = sum.input.saturating_add(more.input);
+    sum.output = sum.output.saturating_add(more.output);
+    sum.cache_read = both(sum.cache_read, more.cache_read);
+    sum.cache_write = both(sum.cache_write, more.cache_write);
+    sum.reasoning = both(sum.reasoning, more.reasoning);
+    sum.estimated |= more.estimated;
+}

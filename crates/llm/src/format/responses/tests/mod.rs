@@ -4,6 +4,7 @@ mod cross;
 mod hostile;
 mod recorded;
 mod request;
+mod run;
 mod stream;
 
 use serde_json::Value;
