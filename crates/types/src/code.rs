@@ -140,6 +140,33 @@ codes! {
     /// The local engine went away in the middle.
     EngineStopped = "engine_stopped", Internal;
 
+    /// No session, response, conversation or item has this id.
+    SessionNotFound = "session.not_found", NotFound;
+    /// The session is at work, and the request did not want to wait.
+    SessionBusy = "session.busy", Conflict;
+    /// The session went to another cell.
+    SessionSealed = "session.sealed", Conflict;
+    /// The session holds as much of something as it may.
+    SessionFull = "session.full", OverLimit;
+    /// The session does not wait for what was brought.
+    SessionNotWaiting = "session.not_waiting", Conflict;
+    /// The node that has the session cannot be reached.
+    SessionUnreachable = "session.unreachable", Unavailable;
+    /// Nothing has the id in `previous_response_id`.
+    PreviousResponseNotFound = "previous_response_not_found", Invalid;
+    /// A call of a tool has no result, or a result no call.
+    ToolResultMissing = "tool_result_missing", Invalid;
+    /// The question was decided otherwise, or nobody decided it in time.
+    ApprovalOver = "approval.over", Conflict;
+    /// The question is for others to decide.
+    ApprovalForbidden = "approval.forbidden", Forbidden;
+    /// The decision is about other arguments than the question.
+    ApprovalChanged = "approval.changed", Conflict;
+    /// The idempotency key was used for another request.
+    IdempotencyReused = "idempotency.reused", Conflict;
+    /// The cursor is of a time of the session that was lost.
+    CursorLost = "cursor.lost", Conflict;
+
     /// No key has this id.
     KeyNotFound = "key.not_found", NotFound;
     /// No group has this name.

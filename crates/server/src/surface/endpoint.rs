@@ -5,7 +5,7 @@ use freehold_llm::Dialect;
 use http::Method;
 use http::request::Parts;
 
-use super::style;
+use super::{conversations, responses, style};
 
 /// What a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,10 @@ pub(super) enum Found {
     Models,
     /// One model.
     Model(String),
+    /// Responses, of which some are kept.
+    Responses(responses::Place),
+    /// Conversations.
+    Conversations(conversations::Place),
     /// An endpoint that takes POST only, asked otherwise; errors go back in
     /// this dialect.
     WrongMethod(Dialect),
@@ -29,6 +33,7 @@ impl Found {
         match self {
             Self::Endpoint(endpoint) => endpoint.dialect(),
             Self::WrongMethod(dialect) => *dialect,
+            Self::Responses(_) | Self::Conversations(_) => Dialect::Responses,
             Self::Models | Self::Model(_) | Self::Nothing => Dialect::Chat,
         }
     }
@@ -53,13 +58,15 @@ pub(super) fn find(head: &Parts) -> Found {
     let Some(below) = path.strip_prefix("/v1") else { return Found::Nothing };
     let endpoint = match below {
         "/chat/completions" => Endpoint::Model(Dialect::Chat),
-        "/responses" => Endpoint::Model(Dialect::Responses),
         "/messages" => Endpoint::Model(Dialect::Messages),
         "/messages/count_tokens" => Endpoint::CountTokens,
         "/completions" => Endpoint::Completions,
         "/embeddings" => Endpoint::Embeddings,
         "/models" if head.method == Method::GET => return Found::Models,
         _ => {
+            if let Some(found) = kept(below) {
+                return found;
+            }
             if let Some(id) = below.strip_prefix("/models/")
                 && head.method == Method::GET
             {
@@ -86,6 +93,15 @@ pub(super) fn find(head: &Parts) -> Found {
         });
     }
     Found::Endpoint(endpoint)
+}
+
+/// Whether a path names something that is kept between requests.
+fn kept(below: &str) -> Option<Found> {
+    if let Some(rest) = below.strip_prefix("/responses") {
+        return responses::Place::of(rest).map(Found::Responses);
+    }
+    let rest = below.strip_prefix("/conversations")?;
+    conversations::Place::of(rest).map(Found::Conversations)
 }
 
 #[cfg(test)]

@@ -1,32 +1,41 @@
 //! The dialects' own endpoints: OpenAI's under `/v1`, Anthropic's beside them.
 //!
 //! A request is authenticated, its body read within its limits, and handed to
-//! the gateway as a [`Call`]; the gateway's reply goes back as it is.
+//! the gateway as a [`Call`]; the gateway's reply goes back as it is. What is
+//! kept between requests is answered by the folder of its surface, over the
+//! runtime's sessions.
 
+mod conversations;
 mod credential;
 mod endpoint;
+pub(crate) mod failure;
+pub(crate) mod forward;
 mod models;
 mod reply;
+mod responses;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use freehold_control::{Control, Principal};
-use freehold_gateway::call::Call;
+use freehold_gateway::call::{Call, Endpoint};
 use freehold_gateway::trace::Trace;
 use freehold_gateway::{Gateway, refuse};
 use freehold_llm::Dialect;
 use freehold_llm::model::ApiError;
 use freehold_types::{Code, ErrorKind};
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 
 use crate::edge::{From, Surface};
 use crate::http::body::{self, BodyBudget, BodyLimits};
 use crate::telemetry::Traces;
 use endpoint::Found;
+use failure::Failure;
+use forward::Whole;
 pub use reply::ReplyBody;
+pub(crate) use responses::State;
 
 /// Asks that nothing be lost on the way to another dialect.
 const STRICT: &str = "x-freehold-strict";
@@ -48,6 +57,7 @@ struct Shared<L> {
     limits: L,
     budget: BodyBudget,
     traces: Option<Arc<Traces>>,
+    state: State,
 }
 
 impl<L> Clone for Dialects<L> {
@@ -57,15 +67,16 @@ impl<L> Clone for Dialects<L> {
 }
 
 impl<L: Limits> Dialects<L> {
-    /// The surface over a gateway.
-    pub fn new(
-        gateway: Arc<Gateway>,
+    /// The surface over the parts of a server.
+    pub(crate) fn new(
+        state: State,
         control: Arc<Control>,
         limits: L,
         budget: BodyBudget,
         traces: Option<Arc<Traces>>,
     ) -> Self {
-        Self { shared: Arc::new(Shared { gateway, control, limits, budget, traces }) }
+        let gateway = Arc::clone(&state.gateway);
+        Self { shared: Arc::new(Shared { gateway, control, limits, budget, traces, state }) }
     }
 }
 
@@ -102,21 +113,39 @@ impl<L: Limits> Shared<L> {
         B::Error: std::fmt::Display,
     {
         let principal = self.authenticate(head).await?;
-        let endpoint = match found {
-            Found::Endpoint(endpoint) => endpoint.clone(),
+        let mut endpoint = match found {
+            Found::Endpoint(endpoint) => Some(endpoint.clone()),
             Found::Models => return Ok(models::list(&self.gateway, &principal, head)),
             Found::Model(id) => return models::get(&self.gateway, &principal, head, id),
             Found::WrongMethod(_) => return Err(wrong_method(head)),
             Found::Nothing => return Err(unknown_path(head)),
+            Found::Responses(_) | Found::Conversations(_) => None,
         };
         let mut share = self.budget.share();
-        let body = body::read(body, self.limits.body(), &mut share).await.map_err(|error| {
+        let mut body = body::read(body, self.limits.body(), &mut share).await.map_err(|error| {
             let mut refused = ApiError::new(error.code(), error.to_string());
             if refused.kind == ErrorKind::Unavailable {
                 refused.retry_after_ms = Some(1_000);
             }
             Box::new(refused)
         })?;
+        if *found == Found::Responses(responses::Place::Responses)
+            && head.method == Method::POST
+            && responses::is_stateless(&body)
+        {
+            endpoint = Some(Endpoint::Model(Dialect::Responses));
+            body = responses::expanded(body);
+        }
+        let Some(endpoint) = endpoint else {
+            let asking = responses::Asking {
+                state: self.state.clone(),
+                principal,
+                head: head.clone(),
+                body,
+                request_id: Arc::clone(&from.request_id),
+            };
+            return self.keep(found, &asking).await;
+        };
         let strict = head.headers.get(STRICT).is_some_and(|v| v != "false" && v != "0");
         let call = Call {
             endpoint,
@@ -131,6 +160,29 @@ impl<L: Limits> Shared<L> {
         // The body's memory is free again once the answer begins.
         drop(share);
         Ok(reply::response(reply))
+    }
+
+    /// Answers what is about things that are kept; where another node has the
+    /// session, that one answers.
+    async fn keep(
+        &self,
+        found: &Found,
+        asking: &responses::Asking,
+    ) -> Result<Response<ReplyBody>, Box<ApiError>> {
+        let answered = match found {
+            Found::Responses(place) => responses::answer(asking, place).await,
+            Found::Conversations(place) => conversations::answer(asking, place).await,
+            _ => Err(Failure::Api(unknown_path(&asking.head))),
+        };
+        match answered {
+            Ok(response) => Ok(response.map(ReplyBody::Own)),
+            Err(Failure::Api(error)) => Err(error),
+            Err(Failure::Elsewhere(address)) => {
+                let whole = Whole { head: &asking.head, body: asking.body.clone() };
+                let forwarded = forward::forward(&*self.state.transport, &address, whole).await?;
+                Ok(forwarded.map(ReplyBody::Own))
+            }
+        }
     }
 
     /// The request's place in a trace: a span of our own where there are

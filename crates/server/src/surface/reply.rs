@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use axum::body::Body as OwnBody;
 use bytes::Bytes;
 use freehold_gateway::Relay;
 use freehold_gateway::call::{Reply, ReplyBody as GatewayBody};
@@ -17,6 +18,8 @@ pub enum ReplyBody {
     Full(Option<Bytes>),
     /// As it comes.
     Stream(Box<Relay>),
+    /// Of sessions.
+    Own(OwnBody),
 }
 
 impl Body for ReplyBody {
@@ -30,11 +33,18 @@ impl Body for ReplyBody {
         match self.get_mut() {
             Self::Full(whole) => Poll::Ready(whole.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Stream(relay) => Pin::new(relay.as_mut()).poll_frame(cx),
+            Self::Own(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map_err(|error| BodyError::Broken(error.to_string())),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Full(None))
+        match self {
+            Self::Full(whole) => whole.is_none(),
+            Self::Stream(_) => false,
+            Self::Own(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -43,6 +53,7 @@ impl Body for ReplyBody {
                 SizeHint::with_exact(whole.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Self::Stream(_) => SizeHint::default(),
+            Self::Own(body) => body.size_hint(),
         }
     }
 }

@@ -22,9 +22,7 @@ pub fn list_item(item: &Item, origin: Dialect, stem: &str, seals: bool) -> Optio
         Some(kind) => kind.to_owned(),
         None => "message".to_owned(),
     };
-    let own_id = object.get("id").and_then(Value::as_str).filter(|id| !id.is_empty());
-    let keeps = matches!(kind.as_str(), "reasoning" | "item_reference") && own_id.is_some();
-    if !keeps {
+    if kind != "item_reference" {
         object.insert("id".into(), format!("{}{stem}", prefix(&kind)).into());
     }
     object.insert("type".into(), kind.as_str().into());

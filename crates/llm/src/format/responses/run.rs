@@ -27,6 +27,8 @@ pub struct RunHead<'a> {
     pub created: i64,
     /// Fields that are not repeated from the request but said here.
     pub over: Map<String, Value>,
+    /// Tools that are not in the request, as they are shown.
+    pub tools: Vec<Value>,
     /// Whether the client asked for the seals of reasoning.
     pub seals: bool,
 }
@@ -54,6 +56,7 @@ pub struct Call(u32);
 pub struct Run {
     encoder: Encoder,
     over: Map<String, Value>,
+    tools: Vec<Value>,
     /// The names of the tools that the client performs.
     client: BTreeSet<String>,
     /// Where the items of the attempt begin.
@@ -94,6 +97,7 @@ impl Run {
         Self {
             encoder,
             over: head.over,
+            tools: head.tools,
             client: client.collect(),
             base: 0,
             came: None,
@@ -320,6 +324,9 @@ impl Run {
                 object.insert("error".into(), error);
             }
             Some((End::Cancelled, _)) | None => {}
+        }
+        if let Some(Value::Array(tools)) = object.get_mut("tools") {
+            tools.extend(self.tools.iter().cloned());
         }
         object.extend(self.over.clone());
         Value::Object(object)

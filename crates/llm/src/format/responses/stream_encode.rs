@@ -184,10 +184,11 @@ impl Encoder {
     }
 
     /// The item's name by its place, where items are named so. A provider of
-    /// this dialect joins reasoning and its seal by its own id.
+    /// this dialect joins reasoning and its seal by its own id, so a client
+    /// that is shown the seal is shown that.
     fn name(&self, slot: Slot, head: &Item) -> Option<String> {
         let Names { stem, base } = self.names.as_ref()?;
-        if self.own && head.id.is_some() && matches!(head.body, ItemBody::Reasoning(_)) {
+        if self.own && self.seals && head.id.is_some() && matches!(head.body, ItemBody::Reasoning(_)) {
             return None;
         }
         let prefix = cross::prefix(&head.body)?;
