@@ -53,6 +53,8 @@ pub struct App {
     pub members: Option<Arc<Membership>>,
     /// Asks providers.
     pub gateway: Arc<Gateway>,
+    /// Asks other nodes.
+    pub transport: Arc<HttpTransport>,
     /// The memory that request bodies take.
     pub bodies: BodyBudget,
     /// Agents' sessions.
@@ -127,7 +129,7 @@ pub(crate) async fn open(
     let follow = Follow {
         control: Arc::clone(&control),
         gateway: Arc::clone(&gateway),
-        transport,
+        transport: Arc::clone(&transport),
         tls,
         telemetry: telemetry.clone(),
         toolbox,
@@ -146,6 +148,7 @@ pub(crate) async fn open(
         keyring,
         sessions,
         gateway,
+        transport,
         bodies: BodyBudget::default(),
         drain,
         responses: Responses::default(),

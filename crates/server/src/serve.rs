@@ -17,7 +17,7 @@ use crate::http::accept::accept;
 use crate::http::connection::{Limits, serve_tcp};
 use crate::http::tls::{self, Certificates};
 use crate::http::workers::{Workers, cores};
-use crate::surface::Dialects;
+use crate::surface::{Dialects, State};
 use crate::telemetry::Telemetry;
 use crate::{admin, admin_key, data_folder, master_key, sweep, together};
 
@@ -197,7 +197,7 @@ fn serve_on(
     Workers::start(count, move |index| {
         freehold_gateway::transport::set_worker(index);
         let surface = Dialects::new(
-            Arc::clone(&app.gateway),
+            State::of(&app),
             Arc::clone(&app.control),
             app.config.clone(),
             app.bodies.clone(),

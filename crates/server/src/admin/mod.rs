@@ -11,6 +11,7 @@
 //! | `GET groups`, `GET PUT DELETE groups/{name}` | groups of keys |
 //! | `POST GET budgets`, `GET PATCH DELETE budgets/{id}` | budgets and where they stand |
 //! | `GET usage`, `GET exchanges` | what was used |
+//! | `sessions/...`, `approvals` | agents' sessions: see [`sessions`] |
 //! | `GET routes`, `GET losses`, `GET status`, `POST reload` | the server itself |
 
 mod budgets;
@@ -20,6 +21,7 @@ mod groups;
 mod input;
 mod keys;
 mod server;
+mod sessions;
 mod shape;
 mod socket;
 mod usage;
@@ -91,12 +93,14 @@ pub fn router(admin: Admin, via: Via) -> Router {
         .route("/losses", get(server::losses))
         .route("/status", get(server::status))
         .route("/reload", post(server::reload))
+        .merge(sessions::routes(&admin))
         .method_not_allowed_fallback(wrong_method)
         .fallback(wrong_path)
         .layer(from_fn_with_state((admin.clone(), via), caller::identify))
         .layer(from_fn(to_the_end))
-        .with_state(admin);
-    Router::new().nest("/v1/freehold", resources)
+        .with_state(admin.clone());
+    let open = sessions::open(&admin).with_state(admin);
+    Router::new().nest("/v1/freehold", resources.merge(open))
 }
 
 /// Goes on when the caller has gone: a change that is in the store must come

@@ -101,9 +101,19 @@ impl Client {
 
     /// Sends a body and gives whatever comes back.
     pub(super) async fn send(&self, path: &str, body: Bytes) -> anyhow::Result<WireResponse> {
+        self.request(Method::POST, path, body).await
+    }
+
+    /// Sends any request and gives whatever comes back.
+    pub(super) async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> anyhow::Result<WireResponse> {
         let uri: Uri = format!("{}{path}", self.url).parse().context("the URL cannot be used")?;
         let request = WireRequest {
-            method: Method::POST,
+            method,
             uri,
             headers: self.headers.clone(),
             body: body.into(),

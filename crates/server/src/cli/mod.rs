@@ -15,6 +15,7 @@ mod keys;
 mod models;
 mod secrets;
 mod serve;
+mod sessions;
 mod usage;
 
 use std::net::SocketAddr;
@@ -63,6 +64,8 @@ enum Command {
     Db(db::Db),
     /// Change what seals the secrets in the store.
     Secrets(secrets::Secrets),
+    /// Work with agents' sessions: read, watch, talk, decide.
+    Sessions(sessions::Sessions),
     /// Fetch, list and remove the weights of local models.
     Models(models::Models),
     /// Talk to a model through a running server.
@@ -83,6 +86,7 @@ impl Cli {
             Command::Usage(usage) => usage.run(),
             Command::Db(db) => db.run(),
             Command::Secrets(secrets) => secrets.run(),
+            Command::Sessions(sessions) => sessions.run(),
             Command::Models(models) => models.run(),
             Command::Chat(chat) => chat.run(),
             Command::Bench(bench) => bench.run(),

@@ -153,6 +153,7 @@ where
                 .header_read_timeout(None)
                 .max_header_size(limits.header_bytes_max)
                 .serve_connection(TokioIo::new(io), service)
+                .with_upgrades()
         )
     };
     if let Err(error) = ended {

@@ -1,7 +1,7 @@
 //! What a request asks for, beside what any request to a model has.
 
 use freehold_llm::format::codec;
-use freehold_llm::model::{ApiError, Item, ItemBody, Request};
+use freehold_llm::model::{ApiError, Item, ItemBody};
 use freehold_llm::{DecodeError, Dialect};
 use freehold_runtime::content::Settings;
 use freehold_runtime::event::{Limits, Name};

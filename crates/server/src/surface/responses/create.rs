@@ -192,18 +192,40 @@ async fn follow_up(
     if !begins || super::retrieve::is_deleted(&view.about, id.begin) {
         return Err(missing());
     }
-    if newest(&view.state) != Some(id.begin) {
-        if let Some(key) = &key
-            && let Some(receipt) = repeated(asking, id, key).await?
-        {
-            return Ok(receipt);
-        }
-        let message = "a response that was continued already cannot be continued a second time \
-                       yet; continue the newest one of the chain";
-        let field = "previous_response_id";
-        return Err(Failure::of_field(Code::UnsupportedFeature, field, message));
+    if newest(&view.state) == Some(id.begin) {
+        return tell(asking, &reading, &view.state, asked, key).await;
     }
-    tell(asking, &reading, &view.state, asked, key).await
+    if let Some(key) = &key
+        && let Some(receipt) = repeated(asking, id, key).await?
+    {
+        return Ok(receipt);
+    }
+    let head = Offset(view.row.head);
+    branch(asking, &reading, id, head, asked).await
+}
+
+/// From a response that was continued already: in a session of its own, which
+/// begins with all that was there at the response's end.
+async fn branch(
+    asking: &Asking,
+    reading: &Reading,
+    id: ResponseId,
+    head: Offset,
+    asked: Asked,
+) -> Result<Receipt, Failure> {
+    let mut told = Vec::new();
+    let mut following = reading.follow(id.begin, &mut told).await?;
+    following.run_to(head).await?;
+    let Some(end) = following.follower.end() else {
+        let message = format!("the response {id} is still in progress");
+        return Err(Failure::of_field(Code::SessionBusy, "previous_response_id", message));
+    };
+    let Reading { sessions, tenant, session } = reading;
+    let about = Some(About::default());
+    let forked = sessions.fork(tenant, *session, end, asking.by(), about).await?;
+    let child = asking.reading(forked.session);
+    // A repeated request forks again: its key is the older session's, if any.
+    tell(asking, &child, &forked.state, asked, None).await
 }
 
 /// The answer to a request that was accepted before under the same key.

@@ -65,6 +65,8 @@ pub(super) struct Follower {
     summary: Option<Value>,
     fault: Option<String>,
     paused: bool,
+    /// The event that ended it.
+    end: Option<Offset>,
 }
 
 impl Follower {
@@ -94,6 +96,7 @@ impl Follower {
             summary: None,
             fault: None,
             paused: false,
+            end: None,
         };
         if follower.turn.is_some() {
             follower.run.begun(out);
@@ -104,6 +107,11 @@ impl Follower {
     /// Whether nothing more will be told.
     pub(super) fn is_over(&self) -> bool {
         self.run.ended().is_some()
+    }
+
+    /// The event that it ended with, if it did.
+    pub(super) fn end(&self) -> Option<Offset> {
+        self.end
     }
 
     /// How it ended, if it did.
@@ -185,6 +193,9 @@ impl Follower {
                 self.run.end(end, event.at.as_second(), out);
             }
             _ => {}
+        }
+        if self.is_over() {
+            self.end = Some(event.offset);
         }
     }
 

@@ -25,9 +25,6 @@ mod summary;
 mod tokens;
 mod tools;
 
-#[cfg(test)]
-mod tests;
-
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -42,6 +39,7 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::app::App;
 use crate::http::drain::Drain;
 pub(crate) use crate::surface::failure::Failure;
 use follow::Follower;
@@ -62,6 +60,19 @@ pub(crate) struct State {
     pub(crate) drain: Drain,
     /// To other nodes.
     pub(crate) transport: Arc<dyn Transport>,
+}
+
+impl State {
+    /// Of a server.
+    pub(crate) fn of(app: &Arc<App>) -> Self {
+        Self {
+            sessions: Arc::clone(&app.sessions),
+            gateway: Arc::clone(&app.gateway),
+            env: Arc::clone(&app.env),
+            drain: app.drain.clone(),
+            transport: Arc::clone(&app.transport) as _,
+        }
+    }
 }
 
 /// One request, its body read.

@@ -154,9 +154,4 @@ impl Following {
         }
         Ok(())
     }
-
-    /// The last event that was taken in.
-    pub(super) fn at(&self) -> Offset {
-        self.tail.at()
-    }
 }

@@ -129,11 +129,6 @@ impl Telling {
         Ok(Some(all.into()))
     }
 
-    /// The response as it stands.
-    pub(super) fn following(&self) -> &Following {
-        &self.following
-    }
-
     fn take(&mut self, told: &[u8]) {
         for frame in frames(told) {
             let number = self.next;

@@ -1,0 +1,85 @@
+//! Bodies of requests about sessions: read once, so that a request can go on
+//! to the node that has its session.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use freehold_types::Code;
+use http_body_util::{BodyExt as _, Limited};
+use serde::de::DeserializeOwned;
+
+use super::super::Admin;
+use super::access::Elsewhere;
+use crate::problem::Problem;
+use crate::surface::forward::{self, Whole};
+
+/// The largest body: an input with pictures in it.
+const BODY_BYTES_MAX: usize = 32 << 20;
+/// How long the whole of one may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A request's body, read.
+#[derive(Clone)]
+struct Read(Bytes);
+
+/// Reads the body before anything else.
+pub(super) async fn whole(request: Request, next: Next) -> Result<Response, Problem> {
+    let (mut head, body) = request.into_parts();
+    let read = tokio::time::timeout(PATIENCE, Limited::new(body, BODY_BYTES_MAX).collect());
+    let read = read.await.map_err(|_| {
+        Problem::invalid(format!("the body did not arrive within {PATIENCE:?}"))
+    })?;
+    let bytes = read
+        .map_err(|error| {
+            Problem::new(Code::BodyTooLarge, format!("the body cannot be read: {error}"))
+        })?
+        .to_bytes();
+    head.extensions.insert(Read(bytes.clone()));
+    Ok(next.run(Request::from_parts(head, Body::from(bytes))).await)
+}
+
+/// Has the node answer that has the session.
+pub(super) async fn at_its_node(
+    State(admin): State<Admin>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (head, body) = request.into_parts();
+    let asked = head.clone();
+    let response = next.run(Request::from_parts(head, body)).await;
+    let Some(Elsewhere(address)) = response.extensions().get::<Elsewhere>().cloned() else {
+        return response;
+    };
+    let Ok(app) = admin.app() else { return response };
+    let body = asked.extensions.get::<Read>().map(|read| read.0.clone()).unwrap_or_default();
+    let whole = Whole { head: &asked, body };
+    match forward::forward(&*app.transport, &address, whole).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            let mut problem = Problem::new(Code::SessionUnreachable, error.message);
+            problem.retry_after_ms = error.retry_after_ms;
+            problem.into_response()
+        }
+    }
+}
+
+/// A JSON body of any size that a session may be given.
+pub(super) struct Json<T>(pub(super) T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let bytes = request.extensions().get::<Read>().map(|read| read.0.clone());
+        let bytes = bytes.unwrap_or_default();
+        // No body says nothing, as an empty object does.
+        let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        serde_json::from_slice(text)
+            .map(Self)
+            .map_err(|error| Problem::invalid(format!("the body cannot be used: {error}")))
+    }
+}
