@@ -125,7 +125,8 @@ def _chat(case: str, said: str) -> dict:
 
 
 def _responses(case: str, said: str) -> dict:
-    asked: dict = {"instructions": "Be brief.", "input": said}
+    # Nothing is kept, so that providers' own answers come through as they are.
+    asked: dict = {"instructions": "Be brief.", "input": said, "store": False}
     if case in ("tools", "tool"):
         asked["tools"] = [{"type": "function", "name": name, "description": "Looks it up", "parameters": PLACE, "strict": True} for name in TOOLS]
     if case == "schema":

@@ -122,6 +122,11 @@ def answer(value: dict):
     assert all(ids) and len(set(ids)) == len(ids), f"the items' ids: {ids}"
 
 
+def compacted(value: dict):
+    """An answer of `/v1/responses/compact`."""
+    _validate("open-responses", "CompactResource", value, "compactions")
+
+
 def events(values: list[dict]):
     """The events of a stream of `/v1/responses`, and their numbers."""
     for value in values:

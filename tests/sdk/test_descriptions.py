@@ -92,7 +92,7 @@ def test_a_failing_stream_is_as_described(freehold, upstream):
     kind = {"content-type": "text/event-stream"}
     upstream.script("described-cut", Reply(split_events(recording.body)[:6], headers=kind, cut=True))
     status, _, body = freehold.call(
-        "POST", "/v1/responses", {"model": "up-messages/described-cut", "input": "x", "stream": True}
+        "POST", "/v1/responses", {"model": "up-messages/described-cut", "input": "x", "stream": True, "store": False}
     )
     assert status == 200
     descriptions.events(_events(body))

@@ -130,9 +130,9 @@ def test_strict_refuses_what_would_be_lost(freehold, spoken):
     assert "logit_bias" in json.loads(body)["error"]["message"]
 
 
-def test_state_comes_later(freehold):
-    asked = {"model": "up-chat/chat-text-plain", "input": "x"}
-    for more in ({"store": True}, {"background": True}, {"previous_response_id": "resp_1"}, {"conversation": "conv_1"}):
+def test_what_keeps_nothing_has_no_state(freehold):
+    asked = {"model": "up-chat/chat-text-plain", "input": "x", "store": False}
+    for more in ({"background": True}, {"previous_response_id": "resp_1"}, {"conversation": "conv_1"}):
         for model in ("up-chat/chat-text-plain", "up-responses/responses-text-plain"):
             status, _, body = freehold.call("POST", "/v1/responses", asked | {"model": model} | more)
             assert status == 400, (more, body[:200])
@@ -141,12 +141,12 @@ def test_state_comes_later(freehold):
     assert (status, json.loads(body)["store"]) == (200, False)
 
 
-def test_an_unset_store_is_sent_as_false(freehold, upstream):
-    status, _, _ = freehold.call(
-        "POST", "/v1/responses", {"model": "up-responses/responses-text-plain", "input": "unset"}
-    )
-    assert status == 200
-    assert upstream.scripts["responses-text-plain"].asked[-1].body["store"] is False
+def test_no_provider_is_asked_to_keep_anything(freehold, upstream):
+    for more in ({}, {"store": True}, {"store": False}):
+        asked = {"model": "up-responses/responses-text-plain", "input": "unset"}
+        status, _, body = freehold.call("POST", "/v1/responses", asked | more)
+        assert status == 200, body
+        assert upstream.scripts["responses-text-plain"].asked[-1].body["store"] is False
 
 
 @pytest.mark.parametrize("client", cases.DIALECTS)

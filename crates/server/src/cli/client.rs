@@ -35,6 +35,13 @@ pub(super) struct ClientArgs {
     data: DataArgs,
 }
 
+impl ClientArgs {
+    /// Arguments that came one by one.
+    pub(super) fn new(url: Option<String>, key_file: Option<PathBuf>, data: DataArgs) -> Self {
+        Self { url, key_file, data }
+    }
+}
+
 /// The name of the one pool that is used.
 const POOL: &str = "server";
 

@@ -7,9 +7,12 @@ mod line;
 mod read;
 mod watch;
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 use super::client::ClientArgs;
+use super::{ConfigArgs, DataArgs};
 use api::Api;
 
 /// Work with agents' sessions: read, watch, talk, decide.
@@ -35,7 +38,32 @@ pub(super) struct Sessions {
     #[arg(long, global = true)]
     json: bool,
     #[command(flatten)]
-    client: ClientArgs,
+    server: Server,
+}
+
+/// Which server, and as whom; anywhere on the line.
+#[derive(Debug, Args)]
+struct Server {
+    /// The server; without it, the one that runs on the data folder.
+    #[arg(long, global = true, value_name = "URL", env = "FREEHOLD_URL")]
+    url: Option<String>,
+    /// A file with the key to send; without it, FREEHOLD_API_KEY, else the
+    /// admin key of the data folder.
+    #[arg(long, global = true, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// The configuration; without it, freehold.toml in this folder if there is one.
+    #[arg(long, global = true, value_name = "FILE", env = "FREEHOLD_CONFIG")]
+    config: Option<PathBuf>,
+    /// The data folder; without it, the configuration's, else the usual one.
+    #[arg(long, global = true, value_name = "DIR", env = "FREEHOLD_DATA")]
+    data: Option<PathBuf>,
+}
+
+impl From<Server> for ClientArgs {
+    fn from(server: Server) -> Self {
+        let Server { url, key_file, config, data } = server;
+        Self::new(url, key_file, DataArgs { config: ConfigArgs { config }, data })
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,7 +116,7 @@ enum Command {
 
 impl Sessions {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let api = Api::new(&self.client, self.tenant, self.json)?;
+        let api = Api::new(&self.server.into(), self.tenant, self.json)?;
         match self.command {
             Command::New(new) => new.run(&api),
             Command::List(list) => list.run(&api),
