@@ -16,7 +16,7 @@ use freehold_gateway::{Gateway, Parts, Resolved, resolve};
 use freehold_runtime::archive::Archive;
 use freehold_runtime::gateway_models::GatewayModels;
 use freehold_runtime::sessions::{Parts as SessionParts, Sessions};
-use freehold_runtime::tools::{Parts as ToolParts, Toolbox};
+use freehold_runtime::tools::{Parts as ToolParts, Secrets, Toolbox};
 use freehold_store::membership::Membership;
 use freehold_store::{Store, StoreOptions, blob_store};
 use freehold_types::{Blobs, Env, TenantId, Transport};
@@ -53,6 +53,8 @@ pub struct App {
     pub members: Option<Arc<Membership>>,
     /// Asks providers.
     pub gateway: Arc<Gateway>,
+    /// Credentials that clients gave for sessions.
+    pub secrets: Arc<dyn Secrets>,
     /// Asks other nodes.
     pub transport: Arc<HttpTransport>,
     /// The memory that request bodies take.
@@ -122,6 +124,7 @@ pub(crate) async fn open(
         keys: Arc::clone(&keyring) as _,
     };
     let models = GatewayModels::new(Arc::clone(&gateway), Arc::clone(&control), Arc::clone(&env));
+    let secrets = Arc::new(archive.clone());
     let (sessions, toolbox) =
         sessions(archive, models, members.clone(), Arc::clone(&transport) as _, &config)?;
     let drain = Drain::new(config.server.connections_max);
@@ -148,6 +151,7 @@ pub(crate) async fn open(
         keyring,
         sessions,
         gateway,
+        secrets,
         transport,
         bodies: BodyBudget::default(),
         drain,

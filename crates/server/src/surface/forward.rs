@@ -103,7 +103,10 @@ mod tests {
     struct Node(Mutex<Vec<WireRequest>>);
 
     impl Transport for Node {
-        fn send(&self, request: WireRequest) -> BoxFuture<'_, Result<WireResponse, TransportError>> {
+        fn send(
+            &self,
+            request: WireRequest,
+        ) -> BoxFuture<'_, Result<WireResponse, TransportError>> {
             self.0.lock().unwrap().push(request);
             Box::pin(async {
                 let body = Full::new(Bytes::from_static(b"told")).map_err(|never| match never {});

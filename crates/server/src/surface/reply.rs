@@ -33,9 +33,9 @@ impl Body for ReplyBody {
         match self.get_mut() {
             Self::Full(whole) => Poll::Ready(whole.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Stream(relay) => Pin::new(relay.as_mut()).poll_frame(cx),
-            Self::Own(body) => Pin::new(body)
-                .poll_frame(cx)
-                .map_err(|error| BodyError::Broken(error.to_string())),
+            Self::Own(body) => {
+                Pin::new(body).poll_frame(cx).map_err(|error| BodyError::Broken(error.to_string()))
+            }
         }
     }
 

@@ -188,7 +188,11 @@ impl Encoder {
     /// that is shown the seal is shown that.
     fn name(&self, slot: Slot, head: &Item) -> Option<String> {
         let Names { stem, base } = self.names.as_ref()?;
-        if self.own && self.seals && head.id.is_some() && matches!(head.body, ItemBody::Reasoning(_)) {
+        if self.own
+            && self.seals
+            && head.id.is_some()
+            && matches!(head.body, ItemBody::Reasoning(_))
+        {
             return None;
         }
         let prefix = cross::prefix(&head.body)?;

@@ -30,9 +30,9 @@ struct Read(Bytes);
 pub(super) async fn whole(request: Request, next: Next) -> Result<Response, Problem> {
     let (mut head, body) = request.into_parts();
     let read = tokio::time::timeout(PATIENCE, Limited::new(body, BODY_BYTES_MAX).collect());
-    let read = read.await.map_err(|_| {
-        Problem::invalid(format!("the body did not arrive within {PATIENCE:?}"))
-    })?;
+    let read = read
+        .await
+        .map_err(|_| Problem::invalid(format!("the body did not arrive within {PATIENCE:?}")))?;
     let bytes = read
         .map_err(|error| {
             Problem::new(Code::BodyTooLarge, format!("the body cannot be read: {error}"))

@@ -73,11 +73,8 @@ pub(super) async fn create(
         }
         Some(input) => vec![cue(&said(input)?, None, Busy::Reject, None)?],
     };
-    let about = About {
-        settings: settings.map(Box::new),
-        metadata: create.metadata,
-        surface: Map::new(),
-    };
+    let about =
+        About { settings: settings.map(Box::new), metadata: create.metadata, surface: Map::new() };
     let agent = create.agent.as_deref().unwrap_or(AGENT);
     let agent = Name::new(agent).map_err(|error| Problem::invalid(format!("agent: {error}")))?;
     let request = json!([&about, agent.as_str(), &create.input]).to_string();
@@ -105,9 +102,8 @@ pub(super) fn settings(access: &Access, run: Run) -> Result<Settings, Problem> {
         .decode_request(body.as_bytes())
         .map_err(|error| Problem::invalid(format!("settings.request: {error}")))?;
     let tools = run.tools.iter().map(|name| {
-        let name = Name::new(name).map_err(|error| {
-            Problem::invalid(format!("settings.tools: {error}"))
-        })?;
+        let name = Name::new(name)
+            .map_err(|error| Problem::invalid(format!("settings.tools: {error}")))?;
         Ok(ToolSpec::Configured(name))
     });
     Ok(Settings {

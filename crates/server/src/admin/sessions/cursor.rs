@@ -31,7 +31,11 @@ impl FromStr for Cursor {
     type Err = Problem;
 
     fn from_str(text: &str) -> Result<Self, Problem> {
-        let bad = || Problem::invalid("the cursor cannot be used: write an offset, or the `id` of an event of the stream");
+        let bad = || {
+            Problem::invalid(
+                "the cursor cannot be used: write an offset, or the `id` of an event of the stream",
+            )
+        };
         let number = |text: &str| text.parse::<u64>().map_err(|_| bad());
         match text.split_once('-') {
             Some((timeline, after)) => {
@@ -68,7 +72,8 @@ async fn lost(found: &Found, now: u64, timeline: u64) -> Result<Refused, Refused
         || "nothing is known to be in common: read it from the start".to_owned(),
         |common| format!("the last offset in common is {common}: go on from {now}-{common}"),
     );
-    let message = format!("the session is on the timeline {now}, the cursor on {timeline}; {common}");
+    let message =
+        format!("the session is on the timeline {now}, the cursor on {timeline}; {common}");
     Ok(Problem::new(Code::CursorLost, message).into())
 }
 

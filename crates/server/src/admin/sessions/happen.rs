@@ -150,5 +150,7 @@ pub(super) async fn unpin(found: Found, Path((_, at)): Path<(String, u64)>) -> T
 
 pub(super) fn name(field: &str, text: &str) -> Result<Name, Problem> {
     let named = Name::new(text).ok().filter(|name| !name.as_str().is_empty());
-    named.ok_or_else(|| Problem::invalid(format!("{field}: 1 to 64 bytes without control characters")))
+    named.ok_or_else(|| {
+        Problem::invalid(format!("{field}: 1 to 64 bytes without control characters"))
+    })
 }

@@ -38,8 +38,7 @@ pub(super) async fn page(
     let after = Offset(asked.after.unwrap_or_default());
     let up_to = Offset(asked.up_to.unwrap_or(u64::MAX >> 1));
     let access = &found.access;
-    let events =
-        access.sessions().read(&access.tenant, found.session, after, up_to, limit).await?;
+    let events = access.sessions().read(&access.tenant, found.session, after, up_to, limit).await?;
     let more = events.len() == limit;
     let last = events.last().filter(|last| more && last.offset < up_to);
     let next = last.map(|last| last.offset.0.to_string());

@@ -37,10 +37,7 @@ use super::Admin;
 pub(super) fn routes(admin: &Admin) -> Router<Admin> {
     Router::new()
         .route("/sessions", post(create::create).get(manage::list))
-        .route(
-            "/sessions/{id}",
-            get(manage::get).post(manage::describe).delete(manage::delete),
-        )
+        .route("/sessions/{id}", get(manage::get).post(manage::describe).delete(manage::delete))
         .route("/sessions/{id}/journal", get(journal::page))
         .route("/sessions/{id}/stats", get(stats::stats))
         .route("/sessions/{id}/stream", get(stream::stream))

@@ -124,9 +124,7 @@ impl Listening {
                     let frames = listening.frames(&events);
                     Some((Ok(frames), Some(listening)))
                 }
-                Ok(Next::Silence) => {
-                    Some((Ok(Bytes::from_static(b": ping\n\n")), Some(listening)))
-                }
+                Ok(Next::Silence) => Some((Ok(Bytes::from_static(b": ping\n\n")), Some(listening))),
                 Ok(Next::Away) => None,
                 // The end of a session is told; all else breaks the connection.
                 Err(Error::NotFound) => Some((Ok(gone()), None)),
@@ -146,7 +144,7 @@ impl Listening {
         for event in events {
             let Some(data) = shape::event(event) else { continue };
             let (id, kind) = (self.cursor(event.offset), event.fact.kind());
-            frames.push_str(&format!("id: {id}\nevent: {kind}\ndata: {data}\n\n"));
+            frames.extend([format!("id: {id}\nevent: {kind}\ndata: {data}\n\n")]);
         }
         frames.into()
     }

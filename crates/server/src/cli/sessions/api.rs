@@ -80,5 +80,9 @@ impl Api {
 /// The path of something of a session.
 pub(super) fn of(session: &str, rest: &str) -> String {
     let session = escape(session);
-    if rest.is_empty() { format!("sessions/{session}") } else { format!("sessions/{session}/{rest}") }
+    if rest.is_empty() {
+        format!("sessions/{session}")
+    } else {
+        format!("sessions/{session}/{rest}")
+    }
 }

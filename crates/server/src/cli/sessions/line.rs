@@ -29,9 +29,7 @@ fn content(kind: &str, fact: &Value) -> String {
         "model_answered" => {
             texts(fact.pointer("/content/inline/choices/0/items").unwrap_or(&Value::Null))
         }
-        "input_accepted" => {
-            texts(fact.pointer("/content/inline/items").unwrap_or(&Value::Null))
-        }
+        "input_accepted" => texts(fact.pointer("/content/inline/items").unwrap_or(&Value::Null)),
         _ => String::new(),
     };
     if said.is_empty() { fact.to_string() } else { said }
@@ -95,7 +93,8 @@ mod tests {
 
     #[test]
     fn what_says_nothing_is_shown_as_it_is_and_cut() {
-        let event = json!({"offset": 1, "at": "x", "kind": "turn_ended", "fact": {"reason": "done"}});
+        let event =
+            json!({"offset": 1, "at": "x", "kind": "turn_ended", "fact": {"reason": "done"}});
         assert!(of(&event).ends_with(r#"{"reason":"done"}"#));
         assert_eq!(short(&"x".repeat(200)).chars().count(), 161);
     }

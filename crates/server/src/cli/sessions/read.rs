@@ -94,8 +94,7 @@ impl One {
             out::line(serde_json::to_string_pretty(&stats)?);
             return Ok(());
         }
-        let mut rows =
-            stats.get("turns").and_then(Value::as_array).cloned().unwrap_or_default();
+        let mut rows = stats.get("turns").and_then(Value::as_array).cloned().unwrap_or_default();
         for (field, name) in [("between_turns", "between turns"), ("all", "all")] {
             let mut sum = stats.get(field).cloned().unwrap_or_default();
             sum["turn"] = name.into();

@@ -145,9 +145,7 @@ fn body(asking: &Asking) -> Result<Map<String, Value>, Failure> {
     match serde_json::from_slice(&asking.body) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(Failure::invalid("body", "expected an object")),
-        Err(error) => {
-            Err(Failure::new(Code::InvalidJson, format!("the body is no JSON: {error}")))
-        }
+        Err(error) => Err(Failure::new(Code::InvalidJson, format!("the body is no JSON: {error}"))),
     }
 }
 

@@ -79,7 +79,8 @@ pub(super) async fn sort(
 pub(super) fn waits_for_client(state: &State) -> bool {
     let Some(turn) = &state.turn else { return false };
     let rests = turn.model.is_none() && turn.paused.is_none() && turn.cancel.is_none();
-    let called = |status: &Status| matches!(status, Status::Running { place: Performer::Client, .. });
+    let called =
+        |status: &Status| matches!(status, Status::Running { place: Performer::Client, .. });
     let asked = !questions(state).is_empty() || turn.calls.iter().any(|call| called(&call.status));
     rests && turn.active_since.is_none() && asked
 }
@@ -135,11 +136,7 @@ fn is_decision(json: &Value) -> bool {
     json.get("type").and_then(Value::as_str) == Some("mcp_approval_response")
 }
 
-fn decision(
-    json: &Value,
-    state: &State,
-    asked: &mut Vec<ApprovalId>,
-) -> Result<Decided, Failure> {
+fn decision(json: &Value, state: &State, asked: &mut Vec<ApprovalId>) -> Result<Decided, Failure> {
     let text = |field: &str| json.get(field).and_then(Value::as_str);
     let id = text("approval_request_id").unwrap_or_default();
     let unknown = || {

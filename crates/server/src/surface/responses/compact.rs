@@ -13,9 +13,9 @@ use freehold_types::{Code, Offset, SessionId};
 use http::Response;
 use serde_json::{Map, Value, json};
 
+use super::ids::ResponseId;
 use super::items::{Lister, Order};
 use super::{Asking, Failure, ask, create, ids, json as whole, retrieve, summary};
-use super::ids::ResponseId;
 
 /// The most items that are summed up at once.
 const ITEMS_MAX: usize = 10_000;
@@ -27,8 +27,9 @@ const ORDER: &str = "You compress a conversation so that it can go on without it
     summary. Answer with the summary alone.";
 
 pub(super) async fn compact(asking: &Asking) -> Result<Response<Body>, Failure> {
-    let body: Value = serde_json::from_slice(&asking.body)
-        .map_err(|error| Failure::new(Code::InvalidJson, format!("the body is no JSON: {error}")))?;
+    let body: Value = serde_json::from_slice(&asking.body).map_err(|error| {
+        Failure::new(Code::InvalidJson, format!("the body is no JSON: {error}"))
+    })?;
     let model = body.get("model").and_then(Value::as_str).ok_or_else(|| {
         Failure::of_field(Code::MissingModel, "model", "model: a compaction is done by a model")
     })?;

@@ -25,6 +25,9 @@ mod summary;
 mod tokens;
 mod tools;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -33,6 +36,7 @@ use freehold_control::Principal;
 use freehold_gateway::Gateway;
 use freehold_runtime::event::{Labels, Name};
 use freehold_runtime::sessions::{By, Sessions};
+use freehold_runtime::tools::Secrets;
 use freehold_types::{Code, Env, SessionId, Transport};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
@@ -42,10 +46,10 @@ use serde_json::Value;
 use crate::app::App;
 use crate::http::drain::Drain;
 pub(crate) use crate::surface::failure::Failure;
-use follow::Follower;
-use ids::ResponseId;
 pub(crate) use ask::{refused, said as read_items};
 pub(crate) use create::cue;
+use follow::Follower;
+use ids::ResponseId;
 pub(crate) use items::{Lister, Order};
 pub(crate) use list::{ListQuery, page, wants_seals};
 pub(crate) use reading::Reading;
@@ -58,6 +62,8 @@ pub(crate) struct State {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) env: Arc<dyn Env>,
     pub(crate) drain: Drain,
+    /// Credentials for the servers of tools, which no journal may hold.
+    pub(crate) secrets: Arc<dyn Secrets>,
     /// To other nodes.
     pub(crate) transport: Arc<dyn Transport>,
 }
@@ -70,6 +76,7 @@ impl State {
             gateway: Arc::clone(&app.gateway),
             env: Arc::clone(&app.env),
             drain: app.drain.clone(),
+            secrets: Arc::clone(&app.secrets),
             transport: Arc::clone(&app.transport) as _,
         }
     }
@@ -190,9 +197,9 @@ impl Asking {
 
     /// The query's parameters.
     pub(crate) fn query<T: serde::de::DeserializeOwned>(&self) -> Result<T, Failure> {
-        axum::extract::Query::<T>::try_from_uri(&self.head.uri)
-            .map(|query| query.0)
-            .map_err(|error| Failure::invalid("query", format!("the query cannot be used: {error}")))
+        axum::extract::Query::<T>::try_from_uri(&self.head.uri).map(|query| query.0).map_err(
+            |error| Failure::invalid("query", format!("the query cannot be used: {error}")),
+        )
     }
 }
 

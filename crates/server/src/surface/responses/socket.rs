@@ -111,16 +111,15 @@ impl Connection {
         let lane = create.lane.clone();
         let previous = create.body.get("previous_response_id").and_then(Value::as_str);
         let previous = previous.map(str::to_owned);
-        let told = match self.tell(create, socket, waiting).await {
+        match Box::pin(self.tell(create, socket, waiting)).await {
             Ok(told) => told,
             Err(failure) => {
                 if let Some(previous) = &previous {
                     self.held.retain(|held| held.id != *previous);
                 }
-                return send(socket, &error(&failure, lane.as_deref())).await;
+                send(socket, &error(&failure, lane.as_deref())).await
             }
-        };
-        told
+        }
     }
 
     /// Answers one request; the inner result is whether the client is there.
@@ -158,7 +157,7 @@ impl Connection {
             request_id: Arc::clone(&self.request_id),
         };
         let asked = ask::read(&asking.body, asking.key())?;
-        let started = create::start(&asking, asked, &asking.body).await?;
+        let started = Box::pin(create::start(&asking, asked, &asking.body)).await?;
         let mut telling = create::telling(&asking, started);
         loop {
             let frame = tokio::select! {
@@ -239,7 +238,8 @@ impl Connection {
 
     /// Holds what a response and its request said, for the next one.
     fn hold(&mut self, last: Option<&[u8]>, mut items: Vec<Value>, previous: Option<&str>) {
-        let event: Value = last.and_then(|json| serde_json::from_slice(json).ok()).unwrap_or_default();
+        let event: Value =
+            last.and_then(|json| serde_json::from_slice(json).ok()).unwrap_or_default();
         let good = matches!(
             event.get("type").and_then(Value::as_str),
             Some("response.completed" | "response.incomplete")
@@ -250,7 +250,9 @@ impl Connection {
             self.held.retain(|held| Some(held.id.as_str()) != previous);
             return;
         };
-        items.extend(response.get("output").and_then(Value::as_array).into_iter().flatten().cloned());
+        items.extend(
+            response.get("output").and_then(Value::as_array).into_iter().flatten().cloned(),
+        );
         let bytes: usize = items.iter().map(|item| item.to_string().len()).sum();
         if bytes <= HELD_BYTES_MAX {
             self.held.push_back(Held { id: id.to_owned(), items });
@@ -280,7 +282,8 @@ fn read(text: &str) -> Result<Create, Failure> {
     if kind.as_ref().and_then(Value::as_str) != Some("response.create") {
         return Err(Failure::invalid("type", "type: expected `response.create`"));
     }
-    if body.get("background").is_some_and(|value| *value != Value::Bool(false) && !value.is_null()) {
+    if body.get("background").is_some_and(|value| *value != Value::Bool(false) && !value.is_null())
+    {
         return Err(Failure::invalid("background", "background: not over a WebSocket"));
     }
     for name in ["stream", "stream_options", "background"] {
@@ -290,7 +293,9 @@ fn read(text: &str) -> Result<Create, Failure> {
     let lane = match body.shift_remove("stream_id") {
         None | Some(Value::Null) => None,
         Some(Value::String(lane)) if is_lane(&lane) => Some(lane),
-        Some(_) => return Err(Failure::invalid("stream_id", "stream_id: 1 to 256 of A-Za-z0-9_.-")),
+        Some(_) => {
+            return Err(Failure::invalid("stream_id", "stream_id: 1 to 256 of A-Za-z0-9_.-"));
+        }
     };
     Ok(Create { body, lane })
 }
@@ -367,9 +372,9 @@ fn body_of(error: &ApiError) -> Value {
 /// A refusal of the gateway's, as it came.
 fn refusal(status: u16, body: &[u8], lane: Option<&str>) -> String {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let error = body.get("error").cloned().unwrap_or_else(|| {
-        json!({"code": Code::UpstreamError.word(), "message": "the provider refused"})
-    });
+    let error = body.get("error").cloned().unwrap_or_else(
+        || json!({"code": Code::UpstreamError.word(), "message": "the provider refused"}),
+    );
     event(status, error, lane)
 }
 
@@ -394,7 +399,9 @@ mod tests {
         let Ok(create) = create else { panic!() };
         assert_eq!(create.lane.as_deref(), Some("a.1"));
         assert_eq!(Value::Object(create.body), json!({"model": "m", "stream": true}));
-        for bad in ["", "[]", "{}", r#"{"type":"x"}"#, r#"{"type":"response.create","stream_id":""}"#] {
+        for bad in
+            ["", "[]", "{}", r#"{"type":"x"}"#, r#"{"type":"response.create","stream_id":""}"#]
+        {
             assert!(read(bad).is_err(), "{bad}");
         }
         assert!(read(r#"{"type":"response.create","background":true}"#).is_err());

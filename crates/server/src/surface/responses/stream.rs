@@ -79,8 +79,7 @@ impl Telling {
         env: Arc<dyn Env>,
     ) -> Self {
         let ready = VecDeque::new();
-        let mut telling =
-            Self { following, ready, after, next: 0, waits, stopped: false, env };
+        let mut telling = Self { following, ready, after, next: 0, waits, stopped: false, env };
         telling.take(told);
         telling
     }

@@ -19,7 +19,14 @@ fn request() -> Request {
 
 fn run(request: &Request) -> Run {
     let over = Map::from_iter([("store".to_owned(), true.into())]);
-    Run::new(RunHead { id: "resp_1".into(), request, created: 100, over, tools: Vec::new(), seals: false })
+    Run::new(RunHead {
+        id: "resp_1".into(),
+        request,
+        created: 100,
+        over,
+        tools: Vec::new(),
+        seals: false,
+    })
 }
 
 fn call(name: &str) -> Item {
