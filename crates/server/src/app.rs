@@ -98,8 +98,8 @@ pub(crate) async fn open(
     let Start { source, env, engine, .. } = start;
     let options: StoreOptions = config.store.resolve(data, &config.secrets);
     let store = Arc::new(Store::open(&options, Arc::clone(&env)).await?);
-    let keyring = master_key::open(Arc::clone(&store) as _, Arc::clone(&env), data).await?;
-    let keyring = Arc::new(keyring);
+    let keyring =
+        Arc::new(master_key::open(Arc::clone(&store) as _, Arc::clone(&env), data).await?);
     let members =
         together::join(&store, &env, &config.sessions, &url).await.map_err(Error::Join)?;
     let settings = together::settings(members.as_deref(), settings(&config));
@@ -111,12 +111,12 @@ pub(crate) async fn open(
     // The configuration has told of credentials that are missing already.
     tracing::debug!(?warnings, "left out");
     transport.configure(pools);
-    let at = config.blobs.resolve(data, &config.secrets);
-    let blobs = blob_store::open(&at, &(Arc::clone(&transport) as _))?;
+    let blobs = config.blobs.resolve(data, &config.secrets);
+    let blobs = blob_store::open(&blobs, &(Arc::clone(&transport) as _))?;
     let fetch = config.gateway.gateway.fetch.clone();
-    let (own, asks) = (Arc::clone(&env), Arc::clone(&transport) as _);
-    let parts = Parts { env: own, transport: asks, engine, control: Arc::clone(&control), fetch };
-    let gateway = Gateway::new(parts, plan);
+    let (own, asks, books) = (Arc::clone(&env), Arc::clone(&transport) as _, Arc::clone(&control));
+    let gateway =
+        Gateway::new(Parts { env: own, transport: asks, engine, control: books, fetch }, plan);
     let archive = Archive {
         env: Arc::clone(&env),
         db: Arc::clone(&store) as _,
@@ -124,8 +124,7 @@ pub(crate) async fn open(
         keys: Arc::clone(&keyring) as _,
     };
     let models = GatewayModels::new(Arc::clone(&gateway), Arc::clone(&control), Arc::clone(&env));
-    let secrets = Arc::new(archive.clone());
-    let (sessions, toolbox) =
+    let (sessions, toolbox, secrets) =
         sessions(archive, models, members.clone(), Arc::clone(&transport) as _, &config)?;
     let drain = Drain::new(config.server.connections_max);
     let config = Live::new(config);
@@ -187,18 +186,19 @@ fn sessions(
     members: Option<Arc<Membership>>,
     transport: Arc<dyn Transport>,
     config: &Config,
-) -> Result<(Arc<Sessions>, Toolbox), Error> {
+) -> Result<(Arc<Sessions>, Toolbox, Arc<dyn Secrets>), Error> {
+    let secrets: Arc<dyn Secrets> = Arc::new(archive.clone());
     let parts = ToolParts {
         env: Arc::clone(&archive.env),
         transport,
         records: Arc::new(archive.clone()),
-        secrets: Arc::new(archive.clone()),
+        secrets: Arc::clone(&secrets),
         version: VERSION,
     };
     let toolbox = Toolbox::new(parts, config.tool_plan().map_err(Error::Tools)?);
     let (models, tools) = (Arc::new(models), Arc::new(toolbox.clone()));
     let parts = SessionParts { archive, members, models, tools };
-    Ok((Sessions::start(parts, config.sessions.options()), toolbox))
+    Ok((Sessions::start(parts, config.sessions.options()), toolbox, secrets))
 }
 
 /// What providers are told that we are.

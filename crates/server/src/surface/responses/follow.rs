@@ -300,7 +300,7 @@ impl Follower {
         }
         let Some((_, shown)) = self.calls.remove(&fact.call) else { return };
         let Some(shown) = shown else { return };
-        let (kind, fields) = ended(&fact.outcome, content);
+        let (kind, fields) = ended(&fact.outcome, content.as_ref());
         self.run.called(shown, Some(kind), fields, out);
     }
 
@@ -322,9 +322,9 @@ impl Follower {
 /// Which event tells of an outcome, and what the item says of it.
 pub(super) fn ended(
     outcome: &Outcome,
-    content: Option<Value>,
+    content: Option<&Value>,
 ) -> (&'static str, Map<String, Value>) {
-    let text = content.as_ref().map(text_of).unwrap_or_default();
+    let text = content.map(text_of).unwrap_or_default();
     let (ok, field, value) = match outcome {
         Outcome::Ok(_) => (true, "output", text.into()),
         Outcome::Failed(_) => (false, "error", failure(&text)),
