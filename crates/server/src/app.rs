@@ -106,10 +106,9 @@ pub(crate) async fn open(
     let (control, writer) = books(&store, &env, settings, &config, data).await?;
 
     let transport = Arc::new(HttpTransport::new(workers, guard(&config.gateway)));
-    let Resolved { plan, pools, warnings } =
-        resolve(&config.gateway, &config.secrets, &config.sheet, VERSION, None)?;
     // The configuration has told of credentials that are missing already.
-    tracing::debug!(?warnings, "left out");
+    let Resolved { plan, pools, .. } =
+        resolve(&config.gateway, &config.secrets, &config.sheet, VERSION, None)?;
     transport.configure(pools);
     let blobs = config.blobs.resolve(data, &config.secrets);
     let blobs = blob_store::open(&blobs, &(Arc::clone(&transport) as _))?;
@@ -153,6 +152,7 @@ pub(crate) async fn open(
         secrets,
         transport,
         bodies: BodyBudget::default(),
+        transport,
         drain,
         responses: Responses::default(),
         telemetry,
