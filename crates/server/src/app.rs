@@ -152,7 +152,6 @@ pub(crate) async fn open(
         secrets,
         transport,
         bodies: BodyBudget::default(),
-        transport,
         drain,
         responses: Responses::default(),
         telemetry,
