@@ -16,7 +16,7 @@ use freehold_gateway::{Gateway, Parts, Resolved, resolve};
 use freehold_runtime::archive::Archive;
 use freehold_runtime::gateway_models::GatewayModels;
 use freehold_runtime::sessions::{Parts as SessionParts, Sessions};
-use freehold_runtime::tools::{Parts as ToolParts, Toolbox};
+use freehold_runtime::tools::{Parts as ToolParts, Secrets, Toolbox};
 use freehold_store::membership::Membership;
 use freehold_store::{Store, StoreOptions, blob_store};
 use freehold_types::{Blobs, Env, TenantId, Transport};
@@ -53,6 +53,8 @@ pub struct App {
     pub members: Option<Arc<Membership>>,
     /// Asks providers.
     pub gateway: Arc<Gateway>,
+    /// Credentials that clients gave for sessions.
+    pub secrets: Arc<dyn Secrets>,
     /// Asks other nodes.
     pub transport: Arc<HttpTransport>,
     /// The memory that request bodies take.
@@ -96,8 +98,8 @@ pub(crate) async fn open(
     let Start { source, env, engine, .. } = start;
     let options: StoreOptions = config.store.resolve(data, &config.secrets);
     let store = Arc::new(Store::open(&options, Arc::clone(&env)).await?);
-    let keyring = master_key::open(Arc::clone(&store) as _, Arc::clone(&env), data).await?;
-    let keyring = Arc::new(keyring);
+    let keyring =
+        Arc::new(master_key::open(Arc::clone(&store) as _, Arc::clone(&env), data).await?);
     let members =
         together::join(&store, &env, &config.sessions, &url).await.map_err(Error::Join)?;
     let settings = together::settings(members.as_deref(), settings(&config));
@@ -108,12 +110,12 @@ pub(crate) async fn open(
     let Resolved { plan, pools, .. } =
         resolve(&config.gateway, &config.secrets, &config.sheet, VERSION, None)?;
     transport.configure(pools);
-    let at = config.blobs.resolve(data, &config.secrets);
-    let blobs = blob_store::open(&at, &(Arc::clone(&transport) as _))?;
+    let blobs = config.blobs.resolve(data, &config.secrets);
+    let blobs = blob_store::open(&blobs, &(Arc::clone(&transport) as _))?;
     let fetch = config.gateway.gateway.fetch.clone();
-    let (own, asks) = (Arc::clone(&env), Arc::clone(&transport) as _);
-    let parts = Parts { env: own, transport: asks, engine, control: Arc::clone(&control), fetch };
-    let gateway = Gateway::new(parts, plan);
+    let (own, asks, books) = (Arc::clone(&env), Arc::clone(&transport) as _, Arc::clone(&control));
+    let gateway =
+        Gateway::new(Parts { env: own, transport: asks, engine, control: books, fetch }, plan);
     let archive = Archive {
         env: Arc::clone(&env),
         db: Arc::clone(&store) as _,
@@ -121,7 +123,7 @@ pub(crate) async fn open(
         keys: Arc::clone(&keyring) as _,
     };
     let models = GatewayModels::new(Arc::clone(&gateway), Arc::clone(&control), Arc::clone(&env));
-    let (sessions, toolbox) =
+    let (sessions, toolbox, secrets) =
         sessions(archive, models, members.clone(), Arc::clone(&transport) as _, &config)?;
     let drain = Drain::new(config.server.connections_max);
     let config = Live::new(config);
@@ -147,8 +149,9 @@ pub(crate) async fn open(
         keyring,
         sessions,
         gateway,
-        bodies: BodyBudget::default(),
+        secrets,
         transport,
+        bodies: BodyBudget::default(),
         drain,
         responses: Responses::default(),
         telemetry,
@@ -182,18 +185,19 @@ fn sessions(
     members: Option<Arc<Membership>>,
     transport: Arc<dyn Transport>,
     config: &Config,
-) -> Result<(Arc<Sessions>, Toolbox), Error> {
+) -> Result<(Arc<Sessions>, Toolbox, Arc<dyn Secrets>), Error> {
+    let secrets: Arc<dyn Secrets> = Arc::new(archive.clone());
     let parts = ToolParts {
         env: Arc::clone(&archive.env),
         transport,
         records: Arc::new(archive.clone()),
-        secrets: Arc::new(archive.clone()),
+        secrets: Arc::clone(&secrets),
         version: VERSION,
     };
     let toolbox = Toolbox::new(parts, config.tool_plan().map_err(Error::Tools)?);
     let (models, tools) = (Arc::new(models), Arc::new(toolbox.clone()));
     let parts = SessionParts { archive, members, models, tools };
-    Ok((Sessions::start(parts, config.sessions.options()), toolbox))
+    Ok((Sessions::start(parts, config.sessions.options()), toolbox, secrets))
 }
 
 /// What providers are told that we are.

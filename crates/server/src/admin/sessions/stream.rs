@@ -144,7 +144,7 @@ impl Listening {
         for event in events {
             let Some(data) = shape::event(event) else { continue };
             let (id, kind) = (self.cursor(event.offset), event.fact.kind());
-            frames.push_str(&format!("id: {id}\nevent: {kind}\ndata: {data}\n\n"));
+            frames.extend([format!("id: {id}\nevent: {kind}\ndata: {data}\n\n")]);
         }
         frames.into()
     }

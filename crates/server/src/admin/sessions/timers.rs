@@ -30,6 +30,9 @@ pub(super) struct Set {
     /// And again after so many; never where it is left out.
     #[serde(default)]
     every_seconds: Option<u32>,
+    /// Or by a crontab expression with the name of its time zone.
+    #[serde(default)]
+    cron: Option<String>,
     /// What is then said to the agent.
     input: Value,
 }
@@ -37,19 +40,30 @@ pub(super) struct Set {
 /// Sets a timer; the session is told its input when it fires, once for each
 /// time that it fires, also after a restart.
 pub(super) async fn set(found: Found, Json(set): Json<Set>) -> Result<Shown<Value>, Refused> {
+    let repeat = match (set.every_seconds, &set.cron) {
+        (None, None) => Repeat::Once,
+        (Some(0), _) => return Err(Problem::invalid("every_seconds: at least 1").into()),
+        (Some(seconds), None) => Repeat::EveryMs(u64::from(seconds) * 1_000),
+        (None, Some(cron)) => {
+            Repeat::cron(cron).map_err(|error| Problem::invalid(format!("cron: {error}")))?
+        }
+        (Some(_), Some(_)) => {
+            return Err(Problem::invalid("set `every_seconds` or `cron`, not both").into());
+        }
+    };
+    let now = found.access.app.env.now();
     let due = match (set.due, set.in_seconds) {
         (Some(due), None) => due,
-        (None, Some(seconds)) => {
-            let span = SignedDuration::from_secs(seconds.into());
-            let due = found.access.app.env.now().checked_add(span);
-            due.map_err(|_| Problem::invalid("in_seconds: too long"))?
+        (None, Some(seconds)) => now
+            .checked_add(SignedDuration::from_secs(seconds.into()))
+            .map_err(|_| Problem::invalid("in_seconds: too long"))?,
+        (None, None) => match repeat.next(now, now) {
+            Some(due) => due,
+            None => return Err(Problem::invalid("set `due`, `in_seconds` or `cron`").into()),
+        },
+        (Some(_), Some(_)) => {
+            return Err(Problem::invalid("set `due` or `in_seconds`, not both").into());
         }
-        _ => return Err(Problem::invalid("set `due` or `in_seconds`").into()),
-    };
-    let repeat = match set.every_seconds {
-        None => Repeat::Once,
-        Some(0) => return Err(Problem::invalid("every_seconds: at least 1").into()),
-        Some(seconds) => Repeat::EveryMs(u64::from(seconds) * 1_000),
     };
     let input = Input { items: said(&set.input)?, settings: None, about: Map::new() };
     let content = serde_json::to_value(input);

@@ -80,7 +80,7 @@ struct SetTimer {
     /// What is said then.
     text: String,
     /// So many seconds from now.
-    #[arg(long = "in", value_name = "SECONDS", required_unless_present = "at")]
+    #[arg(long = "in", value_name = "SECONDS", required_unless_present_any = ["at", "cron"])]
     in_seconds: Option<u32>,
     /// At this time (2027-01-01T00:00:00Z).
     #[arg(long, value_name = "TIME", conflicts_with = "in_seconds")]
@@ -88,6 +88,9 @@ struct SetTimer {
     /// And again after so many seconds each.
     #[arg(long, value_name = "SECONDS")]
     every: Option<u32>,
+    /// By a crontab expression with its time zone: `0 9 * * MON-FRI Europe/Berlin`.
+    #[arg(long, value_name = "CRON", conflicts_with = "every")]
+    cron: Option<String>,
 }
 
 impl Timers {
@@ -97,7 +100,11 @@ impl Timers {
                 let mut body = json!({ "input": set.text });
                 match (set.at, set.in_seconds) {
                     (Some(at), _) => body["due"] = at.into(),
-                    (None, seconds) => body["in_seconds"] = seconds.into(),
+                    (None, Some(seconds)) => body["in_seconds"] = seconds.into(),
+                    (None, None) => {}
+                }
+                if let Some(cron) = set.cron {
+                    body["cron"] = cron.into();
                 }
                 if let Some(every) = set.every {
                     body["every_seconds"] = every.into();

@@ -5,7 +5,7 @@ use freehold_llm::model::{ApiError, Item, ItemBody};
 use freehold_llm::{DecodeError, Dialect};
 use freehold_runtime::content::Settings;
 use freehold_runtime::event::{Limits, Name};
-use freehold_types::Code;
+use freehold_types::{Code, Secret};
 use serde_json::Value;
 
 use super::begun::Begun;
@@ -22,6 +22,8 @@ pub(super) struct Asked {
     pub(super) settings: Settings,
     /// What is said.
     pub(super) items: Vec<Item>,
+    /// Headers for servers of tools, by name.
+    pub(super) secrets: Vec<(Name, Secret)>,
     /// What the response keeps of the request; not yet what it answers.
     pub(super) begun: Begun,
     /// Where it goes on.
@@ -87,7 +89,7 @@ pub(super) fn read(body: &[u8], payer: Name) -> Result<Asked, Failure> {
     }
     let limits = Limits::default();
     let settings = Settings { payer, request, tools: taken.specs, limits };
-    Ok(Asked { settings, items, begun, from, stream })
+    Ok(Asked { settings, items, secrets: taken.secrets, begun, from, stream })
 }
 
 fn from(
@@ -166,7 +168,7 @@ mod tests {
 
     use super::*;
 
-    fn ask(more: Value) -> Result<Asked, Failure> {
+    fn ask(more: &Value) -> Result<Asked, Failure> {
         let mut body = json!({"model": "m", "input": "x"});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         read(body.to_string().as_bytes(), Name::new("key_1").unwrap())
@@ -182,7 +184,7 @@ mod tests {
     #[test]
     fn what_is_about_state_does_not_go_to_a_provider() {
         let digits = "0190163d81167a0ebf1f2a5b3c4d5e6f";
-        let asked = ask(json!({
+        let asked = ask(&json!({
             "store": true, "background": true, "stream": true, "max_tool_calls": 3,
             "truncation": "auto", "previous_response_id": format!("resp_{digits}0000000000000002"),
             "context_management": [{"type": "compaction"}], "metadata": {"a": "b"},
@@ -199,23 +201,23 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused_by_name() {
-        assert_eq!(code(ask(json!({"prompt": {"id": "p"}}))), "unsupported_feature");
+        assert_eq!(code(ask(&json!({"prompt": {"id": "p"}}))), "unsupported_feature");
         assert_eq!(
-            code(ask(json!({"previous_response_id": "resp_x"}))),
+            code(ask(&json!({"previous_response_id": "resp_x"}))),
             "previous_response_not_found"
         );
-        assert_eq!(code(ask(json!({"conversation": "conv_x"}))), "session.not_found");
+        assert_eq!(code(ask(&json!({"conversation": "conv_x"}))), "session.not_found");
         let both = json!({"conversation": "conv_x", "previous_response_id": "resp_x"});
-        assert_eq!(code(ask(both)), "invalid_request");
-        assert_eq!(code(ask(json!({"background": 1}))), "invalid_request");
-        assert_eq!(code(ask(json!({"input": []}))), "invalid_request");
+        assert_eq!(code(ask(&both)), "invalid_request");
+        assert_eq!(code(ask(&json!({"background": 1}))), "invalid_request");
+        assert_eq!(code(ask(&json!({"input": []}))), "invalid_request");
     }
 
     #[test]
     fn a_conversation_is_named_by_its_id_or_an_object_with_it() {
         let id = "conv_0190163d81167a0ebf1f2a5b3c4d5e6f";
         for form in [json!(id), json!({ "id": id })] {
-            let asked = ask(json!({ "conversation": form })).unwrap();
+            let asked = ask(&json!({ "conversation": form })).unwrap();
             assert_eq!(asked.begun.conversation.as_deref(), Some(id));
         }
     }

@@ -6,8 +6,9 @@ use freehold_runtime::content::{About, Input};
 use freehold_runtime::decide::Cue;
 use freehold_runtime::event::{Busy, Content, Hash, Limits, Name};
 use freehold_runtime::sessions::{Error, Key, NewSession, Receipt};
-use freehold_types::{Code, Offset};
+use freehold_types::{Code, Offset, Secret, SessionId, TenantId};
 use http::{HeaderValue, Response, StatusCode};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::ask::{self, Asked, From};
@@ -37,7 +38,7 @@ pub(super) struct Started {
 pub(super) async fn create(asking: &Asking) -> Result<Response<Body>, Failure> {
     let asked = ask::read(&asking.body, asking.key())?;
     let stream = asked.stream;
-    let started = start(asking, asked, &asking.body).await?;
+    let started = Box::pin(start(asking, asked, &asking.body)).await?;
     if stream {
         return Ok(stream::body(telling(asking, started)));
     }
@@ -155,19 +156,60 @@ fn idempotency_key(asking: &Asking, body: &[u8]) -> Result<Option<Key>, Failure>
 
 /// A session of its own.
 async fn begin(asking: &Asking, asked: Asked, key: Option<Key>) -> Result<Receipt, Failure> {
-    let Asked { settings, items, begun, .. } = asked;
+    let Asked { settings, items, secrets, begun, .. } = asked;
     let items = refer::resolve(asking, None, items).await?;
     let input = Input { items, settings: Some(Box::new(settings)), about: begun.about() };
-    let new = NewSession {
+    let cues = vec![cue(&input, Busy::Reject, key.as_ref())?];
+    let mut new = NewSession {
         id: None,
         agent: Name::cut(AGENT),
         about: About::default(),
         limits: Limits::default(),
-        cues: vec![cue(&input, Busy::Reject, key.as_ref())?],
+        cues,
         key,
     };
-    let sessions = &asking.state.sessions;
-    Ok(sessions.create(asking.principal.tenant(), asking.by(), new).await?)
+    let (tenant, sessions) = (asking.principal.tenant(), &asking.state.sessions);
+    if secrets.is_empty() {
+        return Ok(sessions.create(tenant, asking.by(), new).await?);
+    }
+    // Credentials are sealed with the key of their session, so that is made
+    // first; a repeated request finds it made.
+    let (cues, key) = (std::mem::take(&mut new.cues), new.key.take());
+    let id = key
+        .as_ref()
+        .map_or_else(|| SessionId::new(&*asking.state.env), |key| id_of(tenant, &key.name));
+    new.id = Some(id);
+    match sessions.view(tenant, id).await {
+        Ok(_) => {}
+        Err(Error::NotFound) => drop(sessions.create(tenant, asking.by(), new).await?),
+        Err(error) => return Err(error.into()),
+    }
+    keep(asking, id, secrets).await?;
+    Ok(sessions.give(tenant, id, asking.by(), cues, key).await?)
+}
+
+/// The id of a session that is made under an idempotency key, with
+/// credentials: the same whenever it comes.
+fn id_of(tenant: &TenantId, key: &str) -> SessionId {
+    let hash = Hash::of(format!("{tenant}\0with credentials\0{key}").as_bytes());
+    let mut random = [0; 10];
+    for (to, from) in random.iter_mut().zip(hash.bytes()) {
+        *to = *from;
+    }
+    SessionId::from_parts(Timestamp::UNIX_EPOCH, &random)
+}
+
+/// Keeps the credentials of a request for as long as its session lives.
+async fn keep(
+    asking: &Asking,
+    session: SessionId,
+    secrets: Vec<(Name, Secret)>,
+) -> Result<(), Failure> {
+    for (name, secret) in secrets {
+        let kept = asking.state.secrets.put(asking.principal.tenant(), session, &name, secret);
+        kept.await.map_err(|note| Failure::new(Code::StoreFailed, note.as_str()))?;
+    }
+    Ok(())
 }
 
 /// After a response: the newest of its session, which must be at its end.
@@ -262,8 +304,9 @@ async fn tell(
     asked: Asked,
     key: Option<Key>,
 ) -> Result<Receipt, Failure> {
-    let Asked { settings, items, mut begun, .. } = asked;
+    let Asked { settings, items, secrets, mut begun, .. } = asked;
     let items = refer::resolve(asking, Some(reading.session), items).await?;
+    keep(asking, reading.session, secrets).await?;
     let settings = Some(Box::new(settings));
     let cues = if answers::waits_for_client(state) {
         let brought = answers::sort(reading, state, items, &asking.key()).await?;

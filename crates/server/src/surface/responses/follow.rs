@@ -174,10 +174,9 @@ impl Follower {
             }
             Fact::ModelDelta(_) => self.delta(content, out),
             Fact::ModelAnswered(_) => self.answered(content, out),
-            Fact::ModelAborted(fact) => {
-                if self.asked.take() == Some(Purpose::Step) {
-                    self.run.aborted(fact.kept, out);
-                }
+            // Of a summary nothing is told.
+            Fact::ModelAborted(fact) if self.asked.take() == Some(Purpose::Step) => {
+                self.run.aborted(fact.kept, out);
             }
             Fact::Compacted(_) => self.compacted(event.offset, out),
             Fact::ToolIntended(fact) => self.intended(fact),
@@ -301,7 +300,7 @@ impl Follower {
         }
         let Some((_, shown)) = self.calls.remove(&fact.call) else { return };
         let Some(shown) = shown else { return };
-        let (kind, fields) = ended(&fact.outcome, content);
+        let (kind, fields) = ended(&fact.outcome, content.as_ref());
         self.run.called(shown, Some(kind), fields, out);
     }
 
@@ -323,7 +322,7 @@ impl Follower {
 /// Which event tells of an outcome, and what the item says of it.
 pub(super) fn ended(
     outcome: &Outcome,
-    content: Option<Value>,
+    content: Option<&Value>,
 ) -> (&'static str, Map<String, Value>) {
     let text = content.map(text_of).unwrap_or_default();
     let (ok, field, value) = match outcome {
@@ -344,8 +343,8 @@ fn failure(text: &str) -> Value {
     json!({"type": "mcp_tool_execution_error", "content": content})
 }
 
-fn text_of(content: Value) -> String {
-    let parts = freehold_runtime::content::output(&content);
+fn text_of(content: &Value) -> String {
+    let parts = freehold_runtime::content::output(content);
     let texts: Vec<&str> = parts.iter().filter_map(|part| part.as_text()).collect();
     if texts.len() == parts.len() { texts.join("\n") } else { content.to_string() }
 }

@@ -294,7 +294,7 @@ impl Lister<'_> {
                 }
                 Outcome::Refused(_) | Outcome::Unknown(_) => None,
             };
-            object.extend(ended(&outcome.outcome, content).1);
+            object.extend(ended(&outcome.outcome, content.as_ref()).1);
         }
         Ok(Entry::of(value).into_iter().collect())
     }

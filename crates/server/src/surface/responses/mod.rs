@@ -25,6 +25,9 @@ mod summary;
 mod tokens;
 mod tools;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -33,6 +36,7 @@ use freehold_control::Principal;
 use freehold_gateway::Gateway;
 use freehold_runtime::event::{Labels, Name};
 use freehold_runtime::sessions::{By, Sessions};
+use freehold_runtime::tools::Secrets;
 use freehold_types::{Code, Env, SessionId, Transport};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
@@ -58,6 +62,8 @@ pub(crate) struct State {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) env: Arc<dyn Env>,
     pub(crate) drain: Drain,
+    /// Credentials for the servers of tools, which no journal may hold.
+    pub(crate) secrets: Arc<dyn Secrets>,
     /// To other nodes.
     pub(crate) transport: Arc<dyn Transport>,
 }
@@ -70,6 +76,7 @@ impl State {
             gateway: Arc::clone(&app.gateway),
             env: Arc::clone(&app.env),
             drain: app.drain.clone(),
+            secrets: Arc::clone(&app.secrets),
             transport: Arc::clone(&app.transport) as _,
         }
     }

@@ -111,16 +111,15 @@ impl Connection {
         let lane = create.lane.clone();
         let previous = create.body.get("previous_response_id").and_then(Value::as_str);
         let previous = previous.map(str::to_owned);
-        let told = match self.tell(create, socket, waiting).await {
+        match Box::pin(self.tell(create, socket, waiting)).await {
             Ok(told) => told,
             Err(failure) => {
                 if let Some(previous) = &previous {
                     self.held.retain(|held| held.id != *previous);
                 }
-                return send(socket, &error(&failure, lane.as_deref())).await;
+                send(socket, &error(&failure, lane.as_deref())).await
             }
-        };
-        told
+        }
     }
 
     /// Answers one request; the inner result is whether the client is there.
@@ -158,7 +157,7 @@ impl Connection {
             request_id: Arc::clone(&self.request_id),
         };
         let asked = ask::read(&asking.body, asking.key())?;
-        let started = create::start(&asking, asked, &asking.body).await?;
+        let started = Box::pin(create::start(&asking, asked, &asking.body)).await?;
         let mut telling = create::telling(&asking, started);
         loop {
             let frame = tokio::select! {

@@ -4,7 +4,7 @@
 use freehold_llm::model::{Tool, ToolBody};
 use freehold_runtime::event::Name;
 use freehold_runtime::tools::{AskFor, McpServer, ToolSpec};
-use freehold_types::Code;
+use freehold_types::{Code, Secret};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -19,6 +19,8 @@ pub(super) struct Taken {
     pub(super) specs: Vec<ToolSpec>,
     /// As the response tells them again: without secrets.
     pub(super) shown: Vec<Value>,
+    /// Headers for servers, by the name that a spec holds.
+    pub(super) secrets: Vec<(Name, Secret)>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,7 +51,10 @@ pub(super) fn take(tools: &mut Vec<Tool>) -> Result<Taken, Failure> {
     for (at, tool) in std::mem::take(tools).into_iter().enumerate() {
         match &tool.body {
             ToolBody::Native { json, .. } if is_mcp(json) => {
-                let (spec, shown) = read(json, &format!("tools[{at}]"))?;
+                let (spec, shown, secret) = read(json, &format!("tools[{at}]"))?;
+                if let ToolSpec::Mcp(McpServer { secret: Some(name), .. }) = &spec {
+                    taken.secrets.extend(secret.map(|secret| (name.clone(), secret)));
+                }
                 taken.specs.push(spec);
                 taken.shown.push(shown);
             }
@@ -67,7 +72,7 @@ fn is_mcp(json: &Value) -> bool {
     json.get("type").and_then(Value::as_str) == Some("mcp")
 }
 
-fn read(json: &Value, path: &str) -> Result<(ToolSpec, Value), Failure> {
+fn read(json: &Value, path: &str) -> Result<(ToolSpec, Value, Option<Secret>), Failure> {
     let asked = Asked::deserialize(json)
         .map_err(|error| Failure::invalid(path, format!("{path}: {error}")))?;
     let name = |text: &str, field: &str| {
@@ -79,35 +84,38 @@ fn read(json: &Value, path: &str) -> Result<(ToolSpec, Value), Failure> {
     }
     let label = name(&asked.server_label, "server_label")?;
     let shown = shown(&asked);
+    let secret = secret(&asked, path)?;
     let spec = match (&asked.server_url, &asked.connector_id) {
-        (Some(url), _) => {
-            refuse_secrets(&asked, path)?;
-            ToolSpec::Mcp(McpServer {
-                label,
-                url: url.clone(),
-                secret: None,
-                allowed: allowed(asked.allowed_tools.as_ref(), path)?,
-                approval: approval(asked.require_approval.as_ref(), path)?,
-            })
-        }
+        (Some(url), _) => ToolSpec::Mcp(McpServer {
+            url: url.clone(),
+            secret: secret.is_some().then(|| Name::cut(&format!("mcp.{label}"))),
+            label,
+            allowed: allowed(asked.allowed_tools.as_ref(), path)?,
+            approval: approval(asked.require_approval.as_ref(), path)?,
+        }),
         (None, Some(connector)) => ToolSpec::Configured(name(connector, "connector_id")?),
         (None, None) => ToolSpec::Configured(label),
     };
-    Ok((spec, shown))
+    Ok((spec, shown, secret))
 }
 
-/// Secrets must not come into the journal, and there is nowhere else to keep
-/// them for the life of a session yet.
-fn refuse_secrets(asked: &Asked, path: &str) -> Result<(), Failure> {
-    let headers = asked.headers.as_ref().is_some_and(|headers| !headers.is_empty());
-    if headers || asked.authorization.is_some() {
-        let message = format!(
-            "{path}: `authorization` and `headers` are not kept for sessions yet; configure the \
-             server with its credential and name it by `server_label` alone"
-        );
-        return Err(Failure::of_field(Code::UnsupportedFeature, path, message));
+/// The headers that the server is sent, as a secret: none of them may come
+/// into the journal.
+fn secret(asked: &Asked, path: &str) -> Result<Option<Secret>, Failure> {
+    let mut headers = asked.headers.clone().unwrap_or_default();
+    if headers.values().any(|value| !value.is_string()) {
+        return Err(Failure::invalid(path, format!("{path}.headers: expected texts")));
     }
-    Ok(())
+    match &asked.authorization {
+        None | Some(Value::Null) => {}
+        Some(Value::String(token)) => {
+            headers.insert("authorization".into(), format!("Bearer {token}").into());
+        }
+        Some(_) => {
+            return Err(Failure::invalid(path, format!("{path}.authorization: expected a text")));
+        }
+    }
+    Ok((!headers.is_empty()).then(|| Secret::new(Value::Object(headers).to_string())))
 }
 
 fn shown(asked: &Asked) -> Value {
@@ -186,14 +194,14 @@ fn names(value: &Value, path: &str) -> Result<Vec<String>, Failure> {
 mod tests {
     use super::*;
 
-    fn spec(more: Value) -> Result<(ToolSpec, Value), Failure> {
+    fn spec(more: &Value) -> Result<(ToolSpec, Value, Option<Secret>), Failure> {
         let mut json = json!({"type": "mcp", "server_label": "s", "server_url": "https://s"});
         json.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         read(&json, "tools[0]")
     }
 
-    fn asks(more: Value) -> AskFor {
-        match spec(json!({ "require_approval": more })).unwrap().0 {
+    fn asks(more: &Value) -> AskFor {
+        match spec(&json!({ "require_approval": more })).unwrap().0 {
             ToolSpec::Mcp(server) => server.approval,
             ToolSpec::Configured(_) => panic!(),
         }
@@ -201,28 +209,33 @@ mod tests {
 
     #[test]
     fn whoever_says_nothing_is_asked() {
-        assert_eq!(asks(Value::Null), AskFor::Always);
-        assert_eq!(asks(json!("never")), AskFor::Never);
-        assert_eq!(asks(json!({"never": {"tool_names": ["a"]}})), AskFor::AllBut(vec!["a".into()]));
-        assert_eq!(asks(json!({"always": {"tool_names": ["a"]}})), AskFor::Only(vec!["a".into()]));
+        assert_eq!(asks(&Value::Null), AskFor::Always);
+        assert_eq!(asks(&json!("never")), AskFor::Never);
+        assert_eq!(
+            asks(&json!({"never": {"tool_names": ["a"]}})),
+            AskFor::AllBut(vec!["a".into()])
+        );
+        assert_eq!(asks(&json!({"always": {"tool_names": ["a"]}})), AskFor::Only(vec!["a".into()]));
         let both = json!({"always": {"tool_names": ["a"]}, "never": {"tool_names": ["a", "b"]}});
-        assert_eq!(asks(both), AskFor::AllBut(vec!["b".into()]));
+        assert_eq!(asks(&both), AskFor::AllBut(vec!["b".into()]));
     }
 
     #[test]
-    fn secrets_are_refused_and_never_told_again() {
-        for secret in [json!({"authorization": "hush"}), json!({"headers": {"x": "hush"}})] {
-            let Err(Failure::Api(error)) = spec(secret) else { panic!() };
-            assert_eq!(error.code.as_deref(), Some("unsupported_feature"));
-            assert!(!error.message.contains("hush"));
-        }
-        assert_eq!(spec(json!({})).unwrap().1["headers"], Value::Null);
+    fn secrets_are_kept_apart_and_never_told_again() {
+        let given = json!({"authorization": "hush", "headers": {"x-key": "hush"}});
+        let (spec, shown, secret) = spec(&given).unwrap();
+        assert_eq!(
+            serde_json::from_str::<Value>(secret.unwrap().reveal()).unwrap(),
+            json!({"x-key": "hush", "authorization": "Bearer hush"})
+        );
+        let told = format!("{} {shown}", serde_json::to_string(&spec).unwrap());
+        assert!(!told.contains("hush") && told.contains("mcp.s"), "{told}");
     }
 
     #[test]
     fn a_server_without_address_is_a_configured_one() {
         let json = json!({"type": "mcp", "server_label": "crm"});
-        let (spec, _) = read(&json, "tools[0]").unwrap();
+        let (spec, ..) = read(&json, "tools[0]").unwrap();
         assert_eq!(spec, ToolSpec::Configured(Name::new("crm").unwrap()));
         assert!(read(&json!({"type": "mcp"}), "tools[0]").is_err());
         assert!(allowed(Some(&json!({"read_only": true})), "p").is_err());
