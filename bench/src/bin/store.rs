@@ -96,7 +96,7 @@ async fn batches(store: &Arc<Sqlite>, batch: u32, window: Duration) -> Result<()
             })
             .collect::<Result<_, _>>()?;
         let sent = now();
-        store.write(exchanges::open(rows.iter().map(|(opened, _)| opened))).await?;
+        store.write(exchanges::open(None, rows.iter().map(|(opened, _)| opened))).await?;
         store.write(exchanges::close(rows.iter().map(|(o, c)| (o, c)))).await?;
         micros.push(u64::try_from(sent.elapsed().as_micros())?);
     }
