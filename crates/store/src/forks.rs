@@ -162,6 +162,8 @@ const IS_THERE: &str = "SELECT 1 FROM sessions WHERE tenant = $1 AND id = $2
     AND deleted_at IS NULL AND NOT EXISTS (
         SELECT 1 FROM forks WHERE tenant = $1 AND session = $2 AND held <> 1)";
 const ORIGIN: &str = "SELECT parent, base, token FROM forks WHERE tenant = $1 AND session = $2";
+const HOLD_OF: &str = "SELECT child, up_to, token FROM holds
+    WHERE tenant = $1 AND session = $2 AND child = $3";
 const HOLDS: &str = "SELECT child, up_to, token FROM holds
     WHERE tenant = $1 AND session = $2 AND child > $3 ORDER BY child LIMIT $4";
 /// Of this making of it: another one of the same name is not meant.
@@ -270,6 +272,19 @@ pub async fn lineage(
     Err(DbError::Unavailable(format!("the fork {session} is neither confirmed nor given up")))
 }
 
+/// The lineage of a session that is there, without doing what is left of its
+/// making; `None` for one that is not there, or not confirmed.
+pub(crate) async fn peek(
+    db: &dyn Db,
+    tenant: &TenantId,
+    session: SessionId,
+) -> Result<Option<Lineage>, DbError> {
+    Ok(match load(db, tenant, session).await? {
+        Loaded::There(lineage) => Some(lineage),
+        Loaded::Missing | Loaded::Unheld(_) => None,
+    })
+}
+
 fn passed<T>(outcome: Result<T, DbError>) -> Result<(), DbError> {
     match outcome {
         Ok(_) | Err(DbError::GuardFailed { .. }) => Ok(()),
@@ -361,9 +376,23 @@ pub async fn holds(
 ) -> Result<Vec<Hold>, DbError> {
     let after = after.map_or_else(String::new, |child| child.to_string());
     let rows = db.read(HOLDS, args![tenant.shared(), session.to_string(), after, limit]).await?;
-    rows.into_iter()
-        .map(|mut row| Ok(Hold { child: row.parse()?, up_to: row.take()?, token: row.take()? }))
-        .collect()
+    rows.into_iter().map(read_hold).collect()
+}
+
+/// What a fork needs of its parent, as the parent has noted it.
+pub(crate) async fn hold_of(
+    db: &dyn Db,
+    tenant: &TenantId,
+    parent: SessionId,
+    child: SessionId,
+) -> Result<Option<Hold>, DbError> {
+    let args = args![tenant.shared(), parent.to_string(), child.to_string()];
+    let row = db.read(HOLD_OF, args).await?.into_iter().next();
+    row.map(read_hold).transpose()
+}
+
+fn read_hold(mut row: Row) -> Result<Hold, DbError> {
+    Ok(Hold { child: row.parse()?, up_to: row.take()?, token: row.take()? })
 }
 
 /// Whether nothing is left of a session, which lets go of its parent.

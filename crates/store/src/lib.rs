@@ -23,6 +23,7 @@ pub mod changes;
 pub mod deletion;
 pub mod exchanges;
 pub mod forks;
+pub mod fsck;
 pub mod groups;
 pub mod idempotency;
 pub mod journal;

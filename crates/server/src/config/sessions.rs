@@ -50,6 +50,9 @@ pub struct SessionOptions {
     /// How long a person has to decide about a call in doubt, in hours.
     /// Default: 720.
     pub doubt_hours: u64,
+    /// How many days a session is kept after its last event, if it waits for
+    /// nothing; 0 is for ever. Default: 0.
+    pub retention_days: u32,
 }
 
 impl Default for SessionOptions {
@@ -69,9 +72,14 @@ impl Default for SessionOptions {
             stuck_seconds: 900,
             compact_at_tokens: None,
             doubt_hours: 720,
+            retention_days: 0,
         }
     }
 }
+
+/// The longest retention that can be asked for, in days: ten years.
+const RETENTION_DAYS_MAX: u32 = 3_653;
+const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 impl SessionOptions {
     pub(super) fn validate(&self, at: &mut At<'_>) {
@@ -90,6 +98,13 @@ impl SessionOptions {
                 at.add("advertise", "write an address with its scheme: `http://10.0.0.5:8484`");
             }
         }
+        if self.retention_days > RETENTION_DAYS_MAX {
+            let days = self.retention_days;
+            at.add(
+                "retention_days",
+                format!("{days} is more than {RETENTION_DAYS_MAX}; write 0 to keep for ever"),
+            );
+        }
         if self.live_max == 0 {
             at.add("live_max", "0 would let no session work");
         }
@@ -105,6 +120,11 @@ impl SessionOptions {
                 at.add(key, format!("{value} is not between 1 and 10000000"));
             }
         }
+    }
+
+    /// How long sessions are kept; `None` is for ever.
+    pub fn retention(&self) -> Option<Duration> {
+        (self.retention_days > 0).then(|| DAY * self.retention_days)
     }
 
     /// What operators call this node.

@@ -12,12 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use freehold_types::{
-    BlobError, BlobName, Blobs, BoxFuture, DbError, SessionId, TenantId, Transport,
-};
-
-use crate::blobs::BlobRef;
-use crate::sweeper::RemoveBlobs;
+use freehold_types::{Blobs, Transport};
 
 #[cfg(feature = "cloud")]
 pub use cloud::CloudBlobs;
@@ -57,37 +52,5 @@ pub fn open(
             let _ = transport;
             Err(OpenError::NotBuilt)
         }
-    }
-}
-
-/// Removes the blobs of deleted sessions from where they lie.
-pub struct Removal(pub Arc<dyn Blobs>);
-
-impl RemoveBlobs for Removal {
-    fn remove<'a>(
-        &'a self,
-        tenant: &'a TenantId,
-        session: SessionId,
-        blobs: &'a [BlobRef],
-    ) -> BoxFuture<'a, Result<(), DbError>> {
-        Box::pin(async move {
-            for blob in blobs {
-                let hash = blob.hash[..].try_into().map_err(|_| {
-                    DbError::Corrupt(format!(
-                        "a blob of {session} has a hash of other than 32 bytes"
-                    ))
-                })?;
-                let name = BlobName { tenant: tenant.clone(), session, hash };
-                self.0.delete(&name).await.map_err(db_error)?;
-            }
-            Ok(())
-        })
-    }
-}
-
-fn db_error(error: BlobError) -> DbError {
-    match error {
-        BlobError::Full(why) => DbError::Full(why),
-        error => DbError::Unavailable(error.to_string()),
     }
 }

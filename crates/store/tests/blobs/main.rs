@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use freehold_store::blob_store::{FolderBlobs, Removal};
+use freehold_store::blob_store::FolderBlobs;
 use freehold_store::blobs::{self, BlobRef};
 use freehold_store::sessions::{self, NewSession};
 use freehold_store::sweeper::sweep_session;
@@ -113,8 +113,8 @@ async fn a_deleted_session_takes_its_blobs_along_and_no_others() {
         db.write(unit).await.unwrap();
     }
     db.write(deletion::delete(&main, session(1), Timestamp::UNIX_EPOCH)).await.unwrap();
-    let removal = Removal(Arc::clone(&store));
-    assert!(sweep_session(&db, &removal, &main, session(1)).await.unwrap());
+    let gone = sweep_session(&db, &*store, &main, session(1)).await.unwrap();
+    assert_eq!(gone.unwrap().blobs, 3);
     let left = store.list(&BlobScope::All, None, 9).await.unwrap();
     assert_eq!(left.len(), 3);
     assert!(left.iter().all(|entry| entry.name.session == session(2)));

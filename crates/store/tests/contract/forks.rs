@@ -2,35 +2,18 @@
 //! happens at once; and nothing of it for longer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use freehold_store::blobs::{self, BlobRef};
 use freehold_store::deletion;
 use freehold_store::forks::{self, Fork, ForkError, Lineage, MAX_GENERATIONS, Origin};
-use freehold_store::sweeper::{RemoveBlobs, sweep_session};
+use freehold_store::sweeper::sweep_session;
 use freehold_store::{journal, sessions};
-use freehold_types::{BoxFuture, Db, DbError, SessionId, TenantId, Unit};
+use freehold_types::{Db, SessionId, TenantId, Unit};
 
 use crate::deletion::counts;
 use crate::samples::{
-    append, at, begin, bodies, event, get, held_back, new_session, session, unit, write_id,
+    Shelf, append, at, begin, bodies, event, get, held_back, new_session, session, unit, write_id,
 };
-
-/// Counts what it is told to remove.
-#[derive(Default)]
-struct Removed(AtomicUsize);
-
-impl RemoveBlobs for Removed {
-    fn remove<'a>(
-        &'a self,
-        _: &'a TenantId,
-        _: SessionId,
-        blobs: &'a [BlobRef],
-    ) -> BoxFuture<'a, Result<(), DbError>> {
-        self.0.fetch_add(blobs.len(), Ordering::Relaxed);
-        Box::pin(std::future::ready(Ok(())))
-    }
-}
 
 async fn write(db: &dyn Db, tenant: &TenantId, session: SessionId, after: u64, texts: &[&str]) {
     let events: Vec<_> = texts.iter().map(|text| event(text)).collect();
@@ -138,11 +121,12 @@ pub(crate) async fn a_fork_is_of_a_session_that_is_there_and_has_come_so_far(db:
 }
 
 pub(crate) async fn a_parents_events_stay_until_the_last_fork_is_deleted(db: &dyn Db) {
-    let (main, removed) = (TenantId::main(), Removed::default());
+    let (main, removed) = (TenantId::main(), Shelf::default());
     let parent = begin(db, &main, 1).await;
     let mut whole = unit(&append(&main, parent, 0, &[event("1"), event("2"), event("3")]));
     blobs::refer(&mut whole, &main, parent, &BlobRef { hash: Arc::from([1; 32]), size: 1 });
     db.write(whole).await.unwrap();
+    removed.lay(&main, parent, 1);
     let of_parent = lineage(db, &main, parent).await.unwrap();
     let of_child = fork(db, &main, &of_parent, 2, 2).await;
     let of_other = fork(db, &main, &of_parent, 1, 3).await;
@@ -154,38 +138,38 @@ pub(crate) async fn a_parents_events_stay_until_the_last_fork_is_deleted(db: &dy
     let late = of_parent.fork(1, None, write_id()).unwrap();
     db.write(creation(&main, 5, &late)).await.unwrap();
     assert_eq!(lineage(db, &main, session(5)).await, None, "nobody forks it any more");
-    assert!(!sweep_session(db, &removed, &main, parent).await.unwrap());
+    assert!(sweep_session(db, &removed, &main, parent).await.unwrap().is_none());
     assert_eq!(counts(db, &main, parent).await[2], 2, "what nobody has in common is gone");
     assert_eq!(read(db, &main, &of_child, (0, 9)).await, ["1", "2", "own of 2"]);
     // The middle one goes, and still holds what its own fork needs.
     db.write(deletion::delete(&main, session(2), at(6))).await.unwrap();
     db.write(deletion::delete(&main, session(3), at(6))).await.unwrap();
-    assert!(!sweep_session(db, &removed, &main, session(2)).await.unwrap());
-    assert!(sweep_session(db, &removed, &main, session(3)).await.unwrap());
-    assert!(!sweep_session(db, &removed, &main, parent).await.unwrap());
+    assert!(sweep_session(db, &removed, &main, session(2)).await.unwrap().is_none());
+    assert!(sweep_session(db, &removed, &main, session(3)).await.unwrap().is_some());
+    assert!(sweep_session(db, &removed, &main, parent).await.unwrap().is_none());
     assert!(read(db, &main, &of_child, (0, 9)).await.is_empty());
     assert!(read(db, &main, &of_other, (0, 9)).await.is_empty());
     assert_eq!(read(db, &main, &of_grandchild, (0, 9)).await, ["1", "2", "own of 2", "own of 4"]);
-    assert_eq!(removed.0.load(Ordering::Relaxed), 0, "blobs stay as well");
+    assert_eq!(removed.len(), 1, "blobs stay as well");
     db.write(deletion::delete(&main, session(4), at(7))).await.unwrap();
     for n in [4, 2, 1, 5] {
-        assert!(sweep_session(db, &removed, &main, session(n)).await.unwrap(), "{n}");
+        assert!(sweep_session(db, &removed, &main, session(n)).await.unwrap().is_some(), "{n}");
     }
-    assert_eq!(removed.0.load(Ordering::Relaxed), 1);
+    assert_eq!(removed.len(), 0);
     for n in 1..=5 {
         assert_eq!(counts(db, &main, session(n)).await.iter().sum::<i64>(), 0, "{n}");
     }
 }
 
 pub(crate) async fn a_hold_of_a_fork_that_is_gone_is_found_from_its_parent(db: &dyn Db) {
-    let (main, removed) = (TenantId::main(), Removed::default());
+    let (main, removed) = (TenantId::main(), Shelf::default());
     let parent = begin(db, &main, 1).await;
     write(db, &main, parent, 0, &["1"]).await;
     let fork = lineage(db, &main, parent).await.unwrap().fork(1, None, write_id()).unwrap();
     // It comes after all is over, for instance from a node that was paused.
     db.write(forks::hold(&main, session(2), &Origin::from(&fork))).await.unwrap();
     db.write(deletion::delete(&main, parent, at(5))).await.unwrap();
-    assert!(sweep_session(db, &removed, &main, parent).await.unwrap());
+    assert!(sweep_session(db, &removed, &main, parent).await.unwrap().is_some());
 }
 
 /// Who does the next step.
@@ -228,7 +212,7 @@ struct Story<'a> {
     fork: Fork,
     steps: [usize; 4],
     held: bool,
-    removed: Removed,
+    removed: Shelf,
 }
 
 impl Story<'_> {
@@ -284,7 +268,7 @@ pub(crate) async fn in_whatever_order_a_fork_that_is_there_is_whole(db: &dyn Db)
         write(db, &main, parent, 0, &["1", "2"]).await;
         let fork = Lineage::of(parent).fork(1, None, write_id()).unwrap();
         let child = number + 1;
-        let (steps, removed) = ([0; 4], Removed::default());
+        let (steps, removed) = ([0; 4], Shelf::default());
         let tenant = main.clone();
         let mut story = Story { db, tenant, child, parent, fork, steps, held: false, removed };
         let of_child = story.fork.lineage(session(child));
@@ -335,8 +319,8 @@ pub(crate) async fn a_fork_and_a_deletion_at_once_leave_all_or_nothing(db: &dyn 
         };
         let held = hold.await.is_ok();
         delete.await.unwrap();
-        let swept = sweep_session(db, &Removed::default(), &main, parent).await.unwrap();
-        assert_eq!(swept, !held, "{round}");
+        let swept = sweep_session(db, &Shelf::default(), &main, parent).await.unwrap();
+        assert_eq!(swept.is_some(), !held, "{round}");
         assert_eq!(counts(db, &main, parent).await[2], i64::from(held));
     }
 }

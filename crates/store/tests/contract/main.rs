@@ -12,6 +12,7 @@ mod door;
 mod doubt;
 mod faults;
 mod forks;
+mod fsck;
 mod journal;
 mod layout;
 mod leases;
@@ -21,6 +22,7 @@ mod samples;
 mod session_secrets;
 mod sessions;
 mod spread;
+mod sweeper;
 mod tenant_keys;
 mod together;
 
@@ -156,5 +158,9 @@ contract! {
     together::open_exchanges_are_found_by_their_node;
     together::who_shares_a_budget_has_seen_all_others;
     together::of_many_who_share_at_once_none_is_forgotten;
+    sweeper::only_what_is_old_and_waits_for_nothing_expires;
+    fsck::what_is_whole_is_found_whole;
+    fsck::each_damage_of_a_journal_is_found;
+    fsck::each_damage_of_a_projection_is_found;
     chaos::whatever_nodes_try_at_once_the_journal_is_one_story;
 }

@@ -1,7 +1,8 @@
 //! Rows to test with.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use freehold_store::exchanges::{Closed, Opened, Tokens};
@@ -10,8 +11,8 @@ use freehold_store::keys::Key;
 use freehold_store::lost::Lost;
 use freehold_store::sessions::{self, NewSession, Session};
 use freehold_types::{
-    BoxFuture, Db, DbError, Env, ExchangeId, KeyName, Money, Rounding, SessionId, TenantId, Unit,
-    UnitId,
+    BlobEntry, BlobError, BlobName, BlobScope, Blobs, BoxFuture, Db, DbError, Env, ExchangeId,
+    KeyName, Money, Rounding, SessionId, TenantId, Unit, UnitId,
 };
 use jiff::Timestamp;
 
@@ -202,5 +203,53 @@ pub(crate) async fn held_back(db: &dyn Db, unit: Unit) -> bool {
         Ok(_) => false,
         Err(DbError::GuardFailed { .. }) => true,
         Err(other) => panic!("{other}"),
+    }
+}
+
+/// A place for blobs in memory.
+#[derive(Default)]
+pub(crate) struct Shelf(Mutex<HashSet<BlobName>>);
+
+impl Shelf {
+    pub(crate) fn lay(&self, tenant: &TenantId, session: SessionId, n: u8) {
+        let name = BlobName { tenant: tenant.clone(), session, hash: [n; 32] };
+        self.0.lock().unwrap().insert(name);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
+
+impl Blobs for Shelf {
+    fn put<'a>(
+        &'a self,
+        name: &'a BlobName,
+        _: bytes::Bytes,
+    ) -> BoxFuture<'a, Result<(), BlobError>> {
+        self.0.lock().unwrap().insert(name.clone());
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn get<'a>(&'a self, _: &'a BlobName) -> BoxFuture<'a, Result<bytes::Bytes, BlobError>> {
+        Box::pin(std::future::ready(Ok(bytes::Bytes::new())))
+    }
+
+    fn delete<'a>(&'a self, name: &'a BlobName) -> BoxFuture<'a, Result<(), BlobError>> {
+        self.0.lock().unwrap().remove(name);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn list<'a>(
+        &'a self,
+        scope: &'a BlobScope,
+        _: Option<&'a BlobName>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<BlobEntry>, BlobError>> {
+        let prefix = scope.prefix();
+        let names = self.0.lock().unwrap();
+        let found = names.iter().filter(|name| name.to_string().starts_with(&prefix)).take(limit);
+        let entries = found.map(|name| BlobEntry { name: name.clone(), size: 1 }).collect();
+        Box::pin(std::future::ready(Ok(entries)))
     }
 }

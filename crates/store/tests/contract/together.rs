@@ -132,14 +132,14 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    fn pass(&self, ms: u64) {
+    pub(crate) fn pass(&self, ms: u64) {
         self.ms.fetch_add(ms, Ordering::Relaxed);
     }
 }
 
 impl freehold_types::Env for Clock {
     fn now(&self) -> jiff::Timestamp {
-        at(0)
+        at(0) + jiff::SignedDuration::from_millis(self.ms.load(Ordering::Relaxed).cast_signed())
     }
 
     fn monotonic(&self) -> Duration {
