@@ -104,7 +104,6 @@ pub(crate) async fn open(
         together::join(&store, &env, &config.sessions, &url).await.map_err(Error::Join)?;
     let settings = together::settings(members.as_deref(), settings(&config));
     let (control, writer) = books(&store, &env, settings, &config, data).await?;
-
     let transport = Arc::new(HttpTransport::new(workers, guard(&config.gateway)));
     // The configuration has told of credentials that are missing already.
     let Resolved { plan, pools, .. } =
