@@ -104,7 +104,6 @@ pub(crate) async fn open(
         together::join(&store, &env, &config.sessions, &url).await.map_err(Error::Join)?;
     let settings = together::settings(members.as_deref(), settings(&config));
     let (control, writer) = books(&store, &env, settings, &config, data).await?;
-
     let transport = Arc::new(HttpTransport::new(workers, guard(&config.gateway)));
     // The configuration has told of credentials that are missing already.
     let Resolved { plan, pools, .. } =
@@ -123,8 +122,8 @@ pub(crate) async fn open(
         keys: Arc::clone(&keyring) as _,
     };
     let models = GatewayModels::new(Arc::clone(&gateway), Arc::clone(&control), Arc::clone(&env));
-    let (sessions, toolbox, secrets) =
-        sessions(archive, models, members.clone(), Arc::clone(&transport) as _, &config)?;
+    let (sessions, toolbox) =
+        sessions(archive.clone(), models, members.clone(), Arc::clone(&transport) as _, &config)?;
     let drain = Drain::new(config.server.connections_max);
     let config = Live::new(config);
     let follow = Follow {
@@ -149,7 +148,7 @@ pub(crate) async fn open(
         keyring,
         sessions,
         gateway,
-        secrets,
+        secrets: Arc::new(archive),
         transport,
         bodies: BodyBudget::default(),
         drain,
@@ -185,19 +184,18 @@ fn sessions(
     members: Option<Arc<Membership>>,
     transport: Arc<dyn Transport>,
     config: &Config,
-) -> Result<(Arc<Sessions>, Toolbox, Arc<dyn Secrets>), Error> {
-    let secrets: Arc<dyn Secrets> = Arc::new(archive.clone());
+) -> Result<(Arc<Sessions>, Toolbox), Error> {
     let parts = ToolParts {
         env: Arc::clone(&archive.env),
         transport,
         records: Arc::new(archive.clone()),
-        secrets: Arc::clone(&secrets),
+        secrets: Arc::new(archive.clone()),
         version: VERSION,
     };
     let toolbox = Toolbox::new(parts, config.tool_plan().map_err(Error::Tools)?);
     let (models, tools) = (Arc::new(models), Arc::new(toolbox.clone()));
     let parts = SessionParts { archive, members, models, tools };
-    Ok((Sessions::start(parts, config.sessions.options()), toolbox, secrets))
+    Ok((Sessions::start(parts, config.sessions.options()), toolbox))
 }
 
 /// What providers are told that we are.

@@ -181,7 +181,7 @@ impl Follower {
             Fact::Compacted(_) => self.compacted(event.offset, out),
             Fact::ToolIntended(fact) => self.intended(fact),
             Fact::ToolStarted(fact) => self.started(fact.call, event.offset, out),
-            Fact::ToolOutcome(fact) => self.outcome(fact, event.offset, content, out),
+            Fact::ToolOutcome(fact) => self.outcome(fact, event.offset, content.as_ref(), out),
             Fact::ApprovalAsked(fact) => self.question(fact, out),
             Fact::Faulted(fact) => self.fault = Some(fact.message.as_str().to_owned()),
             Fact::TurnWaiting(fact) if fact.on.iter().any(|on| self.is_for_client(on)) => {
@@ -283,7 +283,7 @@ impl Follower {
         &mut self,
         fact: &ToolOutcome,
         at: Offset,
-        content: Option<Value>,
+        content: Option<&Value>,
         out: &mut Vec<u8>,
     ) {
         if !self.calls.contains_key(&fact.call) {
@@ -300,7 +300,7 @@ impl Follower {
         }
         let Some((_, shown)) = self.calls.remove(&fact.call) else { return };
         let Some(shown) = shown else { return };
-        let (kind, fields) = ended(&fact.outcome, content.as_ref());
+        let (kind, fields) = ended(&fact.outcome, content);
         self.run.called(shown, Some(kind), fields, out);
     }
 
