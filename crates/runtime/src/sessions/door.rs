@@ -97,7 +97,7 @@ impl Sessions {
         let accepted = receipt.await.map_err(|_| Error::Stopping)?;
         match accepted {
             // Somebody else made it under the same key at the same time.
-            Err(Error::Moved) if by_key.is_some() => {
+            Err(Error::Moving) if by_key.is_some() => {
                 self.inner.give(&id, By::default(), Vec::new(), by_key).await
             }
             other => other,

@@ -42,16 +42,10 @@ pub enum Error {
     /// So many requests wait for the session that no more are taken.
     #[error("too many requests wait for the session; try again when some are done")]
     Crowded,
-<<<<<<< HEAD
-    /// Another node took the session over just now; nothing was accepted.
-    #[error("the session moves to another node; send it again")]
-    Moved,
-=======
     /// Its worker could not go on, or is another node's now. Nothing of the
     /// request was recorded.
     #[error("the session is changing hands; send the request again")]
     Moving,
->>>>>>> 0bb11ee (Take up again what a worker could not go on with)
     /// The node stops.
     #[error("the server is stopping; try again at another node or later")]
     Stopping,
@@ -75,11 +69,7 @@ impl Error {
         match self {
             Self::NotFound => ErrorKind::NotFound,
             Self::Refused(refused) => refused.kind(),
-<<<<<<< HEAD
-            Self::Elsewhere { .. } | Self::Moved | Self::Stopping => ErrorKind::Unavailable,
-=======
             Self::Elsewhere { .. } | Self::Moving | Self::Stopping => ErrorKind::Unavailable,
->>>>>>> 0bb11ee (Take up again what a worker could not go on with)
             Self::Store(error) => error.kind(),
             Self::Blob(error) => error.kind(),
             Self::Keys(error) => error.kind(),

@@ -147,7 +147,7 @@ impl Worker<'_> {
                 Ok(false)
             }
             Err(Doom::Lost) => {
-                mail.answer(Err(Error::Moved));
+                mail.answer(Err(Error::Moving));
                 Err(Over::Lost)
             }
             Err(Doom::Broken(error)) => {

@@ -21,13 +21,8 @@ use std::time::Duration;
 
 use freehold_store::leases::{self, Claim};
 use freehold_store::sessions::{NewSession, Session};
-<<<<<<< HEAD
-use freehold_types::{NodeId, Offset, Unit, UnitId};
-use jiff::{SignedDuration, Timestamp};
-=======
 use freehold_types::{ErrorKind, NodeId, Offset, Unit, UnitId};
-use jiff::Timestamp;
->>>>>>> 0bb11ee (Take up again what a worker could not go on with)
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, watch};
 
 pub(crate) use mail::{Birth, Mail};
