@@ -90,8 +90,10 @@ impl Client<'_> {
     }
 
     fn acknowledged(&mut self, plan: &Plan, receipt: &Value) {
-        let at = receipt["first"].as_u64().unwrap_or_default();
-        self.seen.inputs.push(Acknowledged { name: plan.name.clone(), at });
+        // A session's first input comes with the session's own first event.
+        let number = |name: &str| receipt[name].as_u64().unwrap_or_default();
+        let within = number("first")..=number("head");
+        self.seen.inputs.push(Acknowledged { name: plan.name.clone(), within });
         self.world.trap.reach(Place::InputAccepted);
     }
 

@@ -45,9 +45,9 @@ fn session(seen: &Seen, journal: &Journal, report: &mut Report) {
     for input in &seen.inputs {
         report.inputs += 1;
         let found = journal.inputs(&input.name);
-        let right = input.at == 0 || found.contains(&input.at);
+        let right = found.iter().any(|at| input.within.contains(at));
         if found.is_empty() || !right {
-            let note = format!("{id}: input {} at {} is at {found:?}", input.name, input.at);
+            let note = format!("{id}: input {} at {:?} is at {found:?}", input.name, input.within);
             report.note(|report| &mut report.lost, note);
         } else if found.len() > 1 {
             let note = format!("{id}: input {} is at {found:?}", input.name);

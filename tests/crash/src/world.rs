@@ -1,5 +1,6 @@
 //! What all threads share: the servers, the trap, and what was seen.
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ pub(crate) struct Acknowledged {
     /// The plan's name.
     pub(crate) name: String,
     /// Where it says that it is.
-    pub(crate) at: u64,
+    pub(crate) within: RangeInclusive<u64>,
 }
 
 /// What clients saw of one session.
