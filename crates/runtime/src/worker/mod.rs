@@ -8,6 +8,7 @@
 mod ask;
 mod batch;
 mod commit;
+mod hold;
 mod mail;
 mod perform;
 mod project;
@@ -151,6 +152,8 @@ struct Worker<'p> {
     /// As it is committed.
     state: Arc<State>,
     epoch: u64,
+    /// From before the last commit, on the monotonic clock.
+    since: Duration,
     /// The node in whose name the session is held.
     node: NodeId,
     /// The rows beside the journal.
@@ -184,12 +187,14 @@ impl<'p> Worker<'p> {
         let rules = Arc::new(post.inner.options.rules.clone());
         let stop = post.inner.stop.subscribe();
         let node = post.inner.me();
+        let since = post.inner.env().monotonic();
         Self {
             post,
             reader,
             stop,
             state: Arc::new(State::default()),
             epoch: NewSession::EPOCH,
+            since,
             node,
             rows: Projections::default(),
             phase: "",
