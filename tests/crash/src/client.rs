@@ -21,7 +21,7 @@ pub(crate) const MODEL: &str = "scripted/m";
 /// One session from its beginning to its end.
 pub(crate) fn run(world: &World, job: usize) -> Result<()> {
     let mut chance = Chance::new(world.seed.wrapping_mul(1_000_003).wrapping_add(job as u64));
-    let names = (0..1 + chance.below(3)).map(|at| format!("S{}-{job}-{at}", world.seed));
+    let names = (0..=chance.below(3)).map(|at| format!("S{}-{job}-{at}", world.seed));
     let plans: Vec<Plan> = names.map(|name| Plan::new(name, &mut chance)).collect();
     // Some say everything at once: the later inputs wait for their turns.
     let hasty = chance.below(3) == 0;
@@ -68,7 +68,7 @@ impl Client<'_> {
         let body =
             json!({ "settings": settings, "input": plan.text(), "metadata": { "job": plan.name } });
         let session = self.post("/v1/freehold/sessions", plan, &body)?;
-        self.seen.session = session["id"].as_str().unwrap_or_default().to_owned();
+        self.seen.session = String::from(session["id"].as_str().unwrap_or_default());
         self.acknowledged(plan, &session["receipt"]);
         Ok(())
     }

@@ -63,7 +63,7 @@ impl Journal {
             "tool_outcome" => {
                 let word = fact["outcome"].as_object().and_then(|outcome| outcome.keys().next());
                 let word = word.map(String::as_str).or(fact["outcome"].as_str());
-                self.calls.entry(call).or_default().outcome = word.unwrap_or("?").to_owned();
+                self.calls.entry(call).or_default().outcome = String::from(word.unwrap_or("?"));
             }
             "tool_observed" => self.calls.entry(call).or_default().observed = true,
             _ => {}
