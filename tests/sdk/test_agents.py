@@ -121,6 +121,48 @@ def test_an_openai_agents_agent(freehold, upstream, dialect, responses):
     _saw_the_result(script, dialect)
 
 
+@pytest.mark.parametrize("managed", ["conversation", "previous"])
+def test_an_openai_agents_agent_whose_conversation_the_server_keeps(own, upstream, managed):
+    """Each turn sends what is new, and the server is started again between."""
+    from agents import Agent, OpenAIResponsesModel, Runner, function_tool, set_tracing_disabled
+    from openai import AsyncOpenAI
+    from scripts import calls, says
+
+    set_tracing_disabled(True)
+    called = []
+
+    @function_tool
+    def temperature(city: str) -> str:
+        """Tells the temperature in a city."""
+        called.append(city)
+        return f"18 degrees in {city}"
+
+    server = own()
+    script = upstream.script("managed", calls(("temperature", {"city": "Paris"})), says(FINAL), says("You asked of Paris."))
+
+    def run(said: str, **more):
+        async def go():
+            client = AsyncOpenAI(base_url=f"{server.url}/v1", api_key=ADMIN, max_retries=0)
+            model = OpenAIResponsesModel(model="up-chat/managed", openai_client=client)
+            agent = Agent(name="a", instructions="Be brief.", tools=[temperature], model=model)
+            if managed == "conversation" and "conversation_id" not in more:
+                more["conversation_id"] = (await client.conversations.create()).id
+            return await Runner.run(agent, said, **more), more
+
+        return asyncio.run(go())
+
+    first, more = run("How warm is Paris?", **({} if managed == "conversation" else {"auto_previous_response_id": True}))
+    assert (first.final_output, called) == (FINAL, ["Paris"])
+    server.kill()
+    server.start()
+    if managed == "previous":
+        more = {"previous_response_id": first.last_response_id}
+    second, _ = run("What did I ask?", **more)
+    assert second.final_output == "You asked of Paris."
+    said = [m["role"] for m in script.asked[-1].body["messages"]]
+    assert said.count("user") == 2 and said.count("tool") == 1, said
+
+
 def test_the_scripts_are_in_the_dialects_they_claim():
     import facts
 
