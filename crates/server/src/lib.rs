@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod admin_key;
 pub mod app;
+pub mod backup;
 pub mod config;
 pub mod data_folder;
 pub mod edge;

@@ -54,6 +54,14 @@ fn next_path(data: &Path) -> PathBuf {
     data.join("master.key.next")
 }
 
+/// The master key that is here, wherever it is kept.
+pub fn present(data: &Path) -> Result<Option<MasterKey>, Error> {
+    match variable(MASTER)? {
+        Some(given) => Ok(Some(given)),
+        None => read(&path(data)),
+    }
+}
+
 /// The keyring of this store, with the master key that was given, or is in the
 /// data folder, or is made now because the store never had one.
 pub async fn open(db: Arc<dyn Db>, env: Arc<dyn Env>, data: &Path) -> Result<Keyring, Error> {
@@ -111,7 +119,8 @@ fn variable(name: &str) -> Result<Option<MasterKey>, Error> {
     set.map(|text| parse(&text, name)).transpose()
 }
 
-fn read(path: &Path) -> Result<Option<MasterKey>, Error> {
+/// The master key in this file, if there is one.
+pub fn read(path: &Path) -> Result<Option<MasterKey>, Error> {
     match fs::read_to_string(path) {
         Ok(text) => parse(&Secret::new(text), &path.display().to_string()).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -123,7 +132,8 @@ fn parse(text: &Secret, from: &str) -> Result<MasterKey, Error> {
     MasterKey::parse(text).map_err(|error| Error::NotOne { from: from.to_owned(), error })
 }
 
-fn write(path: &Path, key: &MasterKey) -> Result<(), Error> {
+/// Writes the master key to this file, which only its owner can read.
+pub fn write(path: &Path, key: &MasterKey) -> Result<(), Error> {
     let line = Secret::new(format!("{}\n", key.reveal().reveal()));
     write_private(path, line.reveal().as_bytes())
         .map_err(|error| Error::File(path.to_owned(), error))

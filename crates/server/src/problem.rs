@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use freehold_types::{Code, ErrorKind};
+use freehold_types::{BlobError, Code, ErrorKind};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
@@ -55,6 +55,21 @@ impl From<freehold_control::Error> for Problem {
         }
         let detail = cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
         Self { kind, ..Self::new(code, detail) }
+    }
+}
+
+impl From<BlobError> for Problem {
+    fn from(error: BlobError) -> Self {
+        let code = match &error {
+            BlobError::Missing(_) => Code::BlobMissing,
+            BlobError::Damaged { .. } => Code::BlobDamaged,
+            BlobError::TooLarge(_) => Code::BodyTooLarge,
+            BlobError::Denied(_) | BlobError::Full(_) | BlobError::Unavailable(_) => {
+                Code::BlobsFailed
+            }
+        };
+        tracing::error!(%error, "blobs");
+        Self { kind: error.kind(), ..Self::new(code, error.to_string()) }
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 use crate::OpenError;
+use crate::sqlite::DATABASE;
 
 /// A data folder that this process owns until the value is dropped, or the
 /// process dies, however it dies.
@@ -33,7 +34,7 @@ impl Folder {
     /// The database's file, which is there once this returns: SQLite gives its
     /// side files the mode of this one.
     pub(crate) fn database(&self) -> Result<PathBuf, OpenError> {
-        let path = self.path.join("freehold.db");
+        let path = self.path.join(DATABASE);
         match private_file(&path) {
             Ok(_) => Ok(path),
             Err(source) => Err(OpenError::Io { path, source }),
@@ -49,7 +50,7 @@ fn private_folder(path: &Path) -> std::io::Result<()> {
     builder.create(path)
 }
 
-fn private_file(path: &Path) -> std::io::Result<File> {
+pub(crate) fn private_file(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]

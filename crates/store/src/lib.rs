@@ -55,5 +55,5 @@ mod tenants;
 pub use doubt::settle;
 pub use error::OpenError;
 pub use postgres::{Finding, Postgres, PostgresOptions, PostgresStats, Report};
-pub use sqlite::{Sqlite, SqliteOptions, SqliteStats};
-pub use store::{Store, StoreOptions, StoreStats};
+pub use sqlite::{CopyError, DatabaseCopy, Sqlite, SqliteOptions, SqliteStats, check_copy};
+pub use store::{OwnFolder, Store, StoreOptions, StoreStats};

@@ -1,6 +1,6 @@
 //! One of the two stores, for whoever is configured with either.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use freehold_types::{BoxFuture, Db, DbError, Env, Row, Unit, UnitReceipt, Value};
@@ -29,6 +29,14 @@ pub enum Store {
 /// A data folder that no other process of this machine uses.
 pub struct OwnFolder(Mutex<Option<Folder>>);
 
+impl OwnFolder {
+    /// Makes the folder if there is none, and keeps other processes out of it
+    /// until this is dropped.
+    pub fn lock(path: &Path) -> Result<Self, OpenError> {
+        Ok(Self(Mutex::new(Some(Folder::own(path)?))))
+    }
+}
+
 /// What a store did, for operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreStats {
@@ -52,7 +60,7 @@ impl Store {
                 Ok(Self::Sqlite(Arc::new(opened?)))
             }
             StoreOptions::Postgres(options, folder) => {
-                let own = OwnFolder(Mutex::new(Some(Folder::own(folder)?)));
+                let own = OwnFolder::lock(folder)?;
                 Ok(Self::Postgres(Postgres::open(options, env).await?, own))
             }
         }

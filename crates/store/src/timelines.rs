@@ -22,6 +22,53 @@ const COMMON: &str = "SELECT s.timeline, s.head,
      WHERE t.tenant = $1 AND t.session = $2 AND t.timeline = $3)
     FROM sessions AS s WHERE s.tenant = $1 AND s.id = $2 AND s.deleted_at IS NULL";
 
+const ALL: &str = "SELECT tenant, id, head FROM sessions WHERE (tenant, id) > ($1, $2)
+    AND deleted_at IS NULL ORDER BY tenant, id LIMIT $3";
+
+/// A session that went over to another timeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Its id.
+    pub session: SessionId,
+    /// The last event that it has in common with its timelines of before.
+    pub last_common: u64,
+}
+
+/// Sessions that are looked at together.
+const BATCH: u32 = 500;
+
+/// Puts all sessions on a timeline that begins now, after a restore and before
+/// anybody serves; tells of each.
+pub async fn begin_all(
+    db: &dyn Db,
+    timeline: u64,
+    mut told: impl FnMut(Begun),
+) -> Result<(), DbError> {
+    let mut after = (Arc::<str>::from(""), String::new());
+    loop {
+        let (tenant, session) = after.clone();
+        let rows = db.read(ALL, args![tenant, session, BATCH]).await?;
+        let mut last = None;
+        for mut row in rows {
+            let (tenant, session): (TenantId, SessionId) = (row.parse()?, row.parse()?);
+            let begun = Begun { tenant, session, last_common: row.take()? };
+            match db.write(begin(&begun.tenant, session, timeline)).await {
+                // Begun before this was interrupted, or deleted.
+                Err(DbError::GuardFailed { .. }) | Ok(_) => {}
+                Err(error) => return Err(error),
+            }
+            last = Some((begun.tenant.shared(), session.to_string()));
+            told(begun);
+        }
+        match last {
+            Some(last) => after = last,
+            None => return Ok(()),
+        }
+    }
+}
+
 /// Puts a session on a timeline that begins after its last event, and raises
 /// its epoch; fails its guard if the session is on that timeline or a later
 /// one. Timelines are numbered by time: two restores of one backup must not

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 
-use crate::{BoxFuture, Code, ErrorKind, SessionId, TenantId};
+use crate::{BoxFuture, ErrorKind, SessionId, TenantId};
 
 /// The most bytes that a blob has, sealed: more than any body that is let in.
 pub const BLOB_BYTES_MAX: usize = 256 << 20;
@@ -140,16 +140,6 @@ impl BlobError {
             Self::Missing(_) | Self::Damaged { .. } => ErrorKind::Internal,
             Self::TooLarge(_) => ErrorKind::TooLarge,
             Self::Denied(_) | Self::Full(_) | Self::Unavailable(_) => ErrorKind::Unavailable,
-        }
-    }
-
-    /// A stable word for clients.
-    pub fn code(&self) -> Code {
-        match self {
-            Self::Missing(_) => Code::BlobMissing,
-            Self::Damaged { .. } => Code::BlobDamaged,
-            Self::TooLarge(_) => Code::BodyTooLarge,
-            Self::Denied(_) | Self::Full(_) | Self::Unavailable(_) => Code::BlobsFailed,
         }
     }
 }

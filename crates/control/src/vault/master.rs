@@ -6,6 +6,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use freehold_types::{Env, Secret};
+use ring::hmac;
 use sha2::{Digest as _, Sha256};
 
 use super::{KeyBytes, SealKey};
@@ -51,6 +52,17 @@ impl MasterKey {
     /// What it is called in the store and in messages; it tells nothing of it.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Signs something that only those who have the key may have written.
+    pub fn sign(&self, content: &[u8]) -> [u8; 32] {
+        let purpose = hmac::Key::new(hmac::HMAC_SHA256, self.key.bytes().reveal());
+        // A key of its own, so that sealing and signing share none.
+        let key = hmac::sign(&purpose, b"freehold signature");
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()), content);
+        let mut signature = [0; 32];
+        signature.copy_from_slice(tag.as_ref());
+        signature
     }
 
     pub(super) fn key(&self) -> &SealKey {

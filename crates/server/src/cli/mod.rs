@@ -3,6 +3,7 @@
 //! A file per command. A command that manages keys, groups or budgets speaks
 //! the admin API over [`door`], whether a server runs or not.
 
+mod backup;
 mod bench;
 mod budgets;
 mod chat;
@@ -66,6 +67,10 @@ enum Command {
     Secrets(secrets::Secrets),
     /// Work with agents' sessions: read, watch, talk, decide.
     Sessions(sessions::Sessions),
+    /// Copy the embedded store into a folder, while the server runs.
+    Backup(backup::Backup),
+    /// Make a new data folder of a backup.
+    Restore(backup::Restore),
     /// Fetch, list and remove the weights of local models.
     Models(models::Models),
     /// Talk to a model through a running server.
@@ -87,6 +92,8 @@ impl Cli {
             Command::Db(db) => db.run(),
             Command::Secrets(secrets) => secrets.run(),
             Command::Sessions(sessions) => sessions.run(),
+            Command::Backup(backup) => backup.run(),
+            Command::Restore(restore) => restore.run(),
             Command::Models(models) => models.run(),
             Command::Chat(chat) => chat.run(),
             Command::Bench(bench) => bench.run(),

@@ -41,7 +41,7 @@ impl BlobsOptions {
             at.add("endpoint", "it is no http:// or https:// address".to_owned());
         }
         let unfit = "the url is not one that it is for".to_owned();
-        let keyed = matches!(cloud, Some(Cloud::S3 | Cloud::Azure));
+        let keyed = cloud.is_some_and(|cloud| cloud != Cloud::Gcs);
         for (field, set, fits) in [
             ("endpoint", self.endpoint.is_some(), cloud.is_some()),
             ("region", self.region.is_some(), cloud == Some(Cloud::S3)),

@@ -6,6 +6,7 @@
     reason = "it is a test through and through, its functions without the attribute too"
 )]
 
+mod backup;
 mod chat;
 mod config;
 mod keys;

@@ -48,6 +48,13 @@ fn keys_groups_budgets_and_usage_live_in_the_database() {
     assert_eq!(running.get("/v1/models", early["key"].as_str()).0, 200);
     assert!(succeeds(&["budgets", "list"], other.path()).contains("12.5"));
     running.stop();
+
+    let said = fails(&["backup", "somewhere", "--config", &config], other.path());
+    assert!(said.contains("pg_dump"), "{said}");
+    let said = fails(&["restore", "somewhere", "--config", &config], other.path());
+    assert!(said.contains("--begin-timeline"), "{said}");
+    let said = succeeds(&["restore", "--begin-timeline", "--config", &config], other.path());
+    assert!(said.starts_with("0 sessions go on as timeline "), "{said}");
     let checked = succeeds(&["db", "check", "--config", &config], data);
     assert!(checked.contains("migrations are applied"), "{checked}");
 }

@@ -38,7 +38,7 @@ impl CloudBlobs {
         let wire = Wire(Arc::clone(transport));
         let store = match bucket.cloud {
             Cloud::S3 => s3(bucket, wire),
-            Cloud::Azure => azure(bucket, wire),
+            Cloud::AzureBlob => azure(bucket, wire),
             Cloud::Gcs => gcs(bucket, wire),
         };
         let store = store.map_err(|error| OpenError::Cloud(words(&error)))?;
@@ -114,10 +114,15 @@ impl Blobs for CloudBlobs {
                 Some(after) => self.store.list_with_offset(prefix, &self.path(after)),
                 None => self.store.list(prefix),
             };
+            let after = after.map(|after| self.path(after));
             let mut found = Vec::new();
             while found.len() < limit
                 && let Some(object) = objects.try_next().await.map_err(|error| told(&error))?
             {
+                // Not all that speak a protocol know where to go on from.
+                if after.as_ref().is_some_and(|after| object.location <= *after) {
+                    continue;
+                }
                 let name = self.name(&object.location);
                 found.extend(name.map(|name| BlobEntry { name, size: object.size }));
             }

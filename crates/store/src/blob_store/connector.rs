@@ -52,12 +52,15 @@ impl HttpService for Wire {
         let (head, mut content) = request.into_parts();
         let mut headers = head.headers;
         headers.remove(HOST);
-        headers.remove(CONTENT_LENGTH);
         let mut body = WireBody::default();
         while let Some(frame) = content.frame().await {
             if let Ok(part) = frame?.into_data() {
                 body.push(part);
             }
+        }
+        // Of an empty body the transport writes none, and Azure asks for it.
+        if !body.is_empty() {
+            headers.remove(CONTENT_LENGTH);
         }
         let request = WireRequest {
             method: head.method,

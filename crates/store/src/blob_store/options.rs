@@ -21,7 +21,7 @@ pub enum Cloud {
     /// Amazon S3, and what speaks its protocol.
     S3,
     /// Azure Blob Storage.
-    Azure,
+    AzureBlob,
     /// Google Cloud Storage.
     Gcs,
 }
@@ -60,7 +60,7 @@ impl BlobOptions {
             "file" if rest.starts_with('/') => return Ok(Self::Folder(rest.into())),
             "file" => return Err(UrlError("a folder has an absolute path: file:///var/lib/blobs")),
             "s3" => Cloud::S3,
-            "az" => Cloud::Azure,
+            "az" => Cloud::AzureBlob,
             "gs" => Cloud::Gcs,
             _ => return Err(UrlError(FORMS)),
         };
@@ -110,7 +110,7 @@ mod tests {
         for (url, cloud, name, prefix) in [
             ("s3://bucket", Cloud::S3, "bucket", ""),
             ("s3://bucket/", Cloud::S3, "bucket", ""),
-            ("az://box/a/b/", Cloud::Azure, "box", "a/b"),
+            ("az://box/a/b/", Cloud::AzureBlob, "box", "a/b"),
             ("gs://b.example/x", Cloud::Gcs, "b.example", "x"),
         ] {
             let Ok(BlobOptions::Cloud(found)) = BlobOptions::parse(url) else { panic!("{url}") };

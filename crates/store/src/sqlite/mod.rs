@@ -6,6 +6,7 @@
 //! out by a lock on the data folder.
 
 mod checkpoint;
+mod copy;
 mod queue;
 mod reader;
 mod value;
@@ -24,10 +25,13 @@ use crate::OpenError;
 use crate::folder::Folder;
 use crate::migrate::{self, MIGRATIONS};
 use checkpoint::Doorbell;
+pub use copy::{CopyError, DatabaseCopy, check_copy};
 use queue::{Queue, Refused};
 
 /// `FRHD`, so that tools and we ourselves know the file.
 const APPLICATION_ID: i64 = 0x4652_4844;
+/// The database's file in a data folder.
+pub(crate) const DATABASE: &str = "freehold.db";
 const STACK_BYTES: usize = 1 << 20;
 /// Different statements, prepared once for each connection.
 const STATEMENTS_KEPT: usize = 64;
