@@ -22,6 +22,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Kill the server again and again, and look at what is left.
+    Crash(freehold_crash::Args),
     /// Put recorded real traffic through the codecs.
     Recordings(recordings::Args),
     /// Put made-up inputs through the decoders.
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<bool> {
     let out = &mut std::io::stdout().lock();
     match &cli.task {
+        Task::Crash(args) => freehold_crash::run(&root(), args, out),
         Task::Recordings(args) => recordings::run(args, out),
         Task::Fuzz(args) => fuzz::run(&root(), args, out),
         Task::Losses => losses::write(&root()).map(|()| true),

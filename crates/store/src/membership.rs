@@ -43,6 +43,10 @@ struct State {
     seen: BTreeMap<NodeId, Seen>,
     /// On our monotonic clock.
     looked_at: Duration,
+    /// When the last beat was sent that arrived, on the same clock.
+    beaten_at: Duration,
+    /// Since when no other can have called this one dead.
+    sure_since: Duration,
     left: bool,
 }
 
@@ -64,10 +68,13 @@ impl Membership {
         address: Arc<str>,
     ) -> Result<Self, DbError> {
         let me = NodeId::new(&*env);
+        let now = env.monotonic();
         let state = Mutex::new(State {
             me,
             seen: BTreeMap::new(),
-            looked_at: env.monotonic(),
+            looked_at: now,
+            beaten_at: now,
+            sure_since: now,
             left: false,
         });
         let membership = Self { db, env, options, name, address, state };
@@ -93,18 +100,49 @@ impl Membership {
         if self.state().left {
             return Ok(true);
         }
+        let sent_at = self.env.monotonic();
         let same = match self.db.write(nodes::beat(me)).await {
-            Ok(_) => true,
+            Ok(_) => {
+                self.beaten(sent_at);
+                true
+            }
             Err(DbError::GuardFailed { .. }) => {
                 let anew = NodeId::new(&*self.env);
                 self.enter(anew).await?;
-                self.state().me = anew;
+                let now = self.env.monotonic();
+                let mut state = self.state();
+                state.me = anew;
+                (state.beaten_at, state.sure_since) = (sent_at, now);
                 false
             }
             Err(error) => return Err(error),
         };
         self.look().await?;
         Ok(same)
+    }
+
+    /// Whether no other node can have called this one dead since then, on our
+    /// monotonic clock, nor can while something begins that is short. Where it
+    /// is false, what this node held may be another's.
+    pub fn is_sure_since(&self, then: Duration) -> bool {
+        let state = self.state();
+        let silent_for = self.env.monotonic().saturating_sub(state.beaten_at);
+        state.sure_since <= then && silent_for < self.patience()
+    }
+
+    /// The others count from when they see a beat, which is after it was sent;
+    /// a beat is left for what is begun meanwhile.
+    fn patience(&self) -> Duration {
+        self.options.dead_after.saturating_sub(self.options.beat_every)
+    }
+
+    fn beaten(&self, sent_at: Duration) {
+        let now = self.env.monotonic();
+        let mut state = self.state();
+        if now.saturating_sub(state.beaten_at) >= self.patience() {
+            state.sure_since = now;
+        }
+        state.beaten_at = sent_at;
     }
 
     /// All nodes whose hearts beat, this one among them, in order.

@@ -92,11 +92,11 @@ pub(super) fn abort(
         (Purpose::Compaction, AbortReason::Final | AbortReason::Stuck) => {
             fault(book, "compaction_failed", message)
         }
-        (_, AbortReason::Retryable | AbortReason::TakenOver) if again => Ok(()),
+        (_, AbortReason::TakenOver) => Ok(()),
+        (_, AbortReason::Retryable) if again => Ok(()),
         (
             _,
             AbortReason::Retryable
-            | AbortReason::TakenOver
             | AbortReason::Final
             | AbortReason::Cancelled
             | AbortReason::Stuck,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use freehold_store::{leases, sessions};
-use freehold_types::TenantId;
+use freehold_types::{NodeId, TenantId};
 use futures_util::StreamExt;
 
 use super::CLAIMS;
@@ -18,6 +18,7 @@ const TURN: u32 = 32;
 pub(super) async fn watch(inner: Arc<Inner>) {
     let mut after: Option<TenantId> = None;
     loop {
+        take_up(&inner).await;
         match round(&inner, &mut after).await {
             // As long as there is something, look on at once.
             Ok(true) => {}
@@ -53,24 +54,44 @@ async fn round(inner: &Arc<Inner>, after: &mut Option<TenantId>) -> Result<bool,
     let free: Vec<Id> = free.map(|row| Id { tenant: row.tenant, session: row.session }).collect();
     let some = !free.is_empty();
     futures_util::stream::iter(free)
-        .for_each_concurrent(CLAIMS, |id| async move { take(inner, &id).await })
+        .for_each_concurrent(CLAIMS, |id| async move {
+            take(inner, &id, None).await;
+        })
         .await;
     Ok(some)
 }
 
-/// Takes one session into hand, if it is still nobody's.
-pub(super) async fn take(inner: &Arc<Inner>, id: &Id) {
+/// Takes up again what this node holds and has no worker for. Nobody else would
+/// as long as it lives.
+async fn take_up(inner: &Arc<Inner>) {
+    let adrift = std::mem::take(&mut *inner.adrift());
+    for (id, holder) in adrift {
+        if !take(inner, &id, Some(holder)).await {
+            inner.adrift().push((id, holder));
+        }
+    }
+}
+
+/// Takes one session into hand, if it is still held by this holder or by
+/// nobody: another node may have been faster. False if the store could not say.
+pub(super) async fn take(inner: &Arc<Inner>, id: &Id, holder: Option<NodeId>) -> bool {
     if inner.is_stopping() || inner.workers().contains_key(id) {
-        return;
+        return true;
     }
     let taken = async {
         let row = sessions::get(inner.db(), &id.tenant, id.session).await?;
         match row {
-            Some(row) if row.sealed_for.is_none() => inner.claim(id, &row).await,
+            Some(row) if row.sealed_for.is_none() && row.node == holder => {
+                inner.claim(id, &row).await
+            }
             _ => Ok(false),
         }
     };
-    if let Err(error) = taken.await {
-        tracing::debug!(session = %id.session, %error, "a session is not taken now");
+    match taken.await {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::debug!(session = %id.session, %error, "a session is not taken now");
+            false
+        }
     }
 }

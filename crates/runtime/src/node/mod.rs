@@ -89,7 +89,9 @@ async fn take_over_node(inner: &Arc<Inner>, node: NodeId) -> Result<(), Error> {
         last = Some(Id { tenant: end.tenant.clone(), session: end.session });
         let held = held.into_iter().map(|row| Id { tenant: row.tenant, session: row.session });
         futures_util::stream::iter(held)
-            .for_each_concurrent(CLAIMS, |id| async move { due::take(inner, &id).await })
+            .for_each_concurrent(CLAIMS, |id| async move {
+                due::take(inner, &id, Some(node)).await;
+            })
             .await;
     }
 }

@@ -42,6 +42,10 @@ pub enum Error {
     /// So many requests wait for the session that no more are taken.
     #[error("too many requests wait for the session; try again when some are done")]
     Crowded,
+    /// Its worker could not go on, or is another node's now. Nothing of the
+    /// request was recorded.
+    #[error("the session is changing hands; send the request again")]
+    Moving,
     /// The node stops.
     #[error("the server is stopping; try again at another node or later")]
     Stopping,
@@ -65,7 +69,7 @@ impl Error {
         match self {
             Self::NotFound => ErrorKind::NotFound,
             Self::Refused(refused) => refused.kind(),
-            Self::Elsewhere { .. } | Self::Stopping => ErrorKind::Unavailable,
+            Self::Elsewhere { .. } | Self::Moving | Self::Stopping => ErrorKind::Unavailable,
             Self::Store(error) => error.kind(),
             Self::Blob(error) => error.kind(),
             Self::Keys(error) => error.kind(),

@@ -62,6 +62,9 @@ pub(crate) struct Inner {
     alone: NodeId,
     /// The sessions in this node's hands.
     workers: Mutex<HashMap<Id, Handle>>,
+    /// What this node holds, by the life named, and no worker could go on with
+    /// because the store or the blobs were away.
+    adrift: Mutex<Vec<(Id, NodeId)>>,
     /// The sessions that somebody listens to, or that are in hand.
     lives: Mutex<HashMap<Id, Weak<Live>>>,
     stopping: AtomicBool,
@@ -80,6 +83,7 @@ impl Sessions {
             options,
             alone: node,
             workers: Mutex::default(),
+            adrift: Mutex::default(),
             lives: Mutex::default(),
             stopping: AtomicBool::new(false),
             runtime: tokio::runtime::Handle::current(),
@@ -167,6 +171,11 @@ impl Inner {
 
     pub(crate) fn workers(&self) -> MutexGuard<'_, HashMap<Id, Handle>> {
         lock(&self.workers)
+    }
+
+    /// What is to be taken up again.
+    pub(crate) fn adrift(&self) -> MutexGuard<'_, Vec<(Id, NodeId)>> {
+        lock(&self.adrift)
     }
 
     /// The session as listeners see it, made if there is none.

@@ -285,6 +285,17 @@ fn a_crash_in_mid_answer_asks_anew_and_a_complete_answer_is_not_asked_for() {
 }
 
 #[test]
+fn no_number_of_crashes_fails_a_turn_or_makes_it_wait() {
+    let mut desk = Desk::created();
+    desk.give(Desk::input(Busy::Enqueue)).unwrap();
+    for _ in 0..20 {
+        let decision = desk.crash();
+        let asked = desk.asked();
+        assert_eq!(decision.actions, [Action::Ask { asked, not_before: None }]);
+    }
+}
+
+#[test]
 fn at_a_limit_a_turn_pauses_until_it_is_raised() {
     let mut desk = Desk::created();
     desk.rules.turn_limits.steps = Some(1);

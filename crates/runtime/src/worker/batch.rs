@@ -1,6 +1,7 @@
 //! Decisions that are committed together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use freehold_store::blobs::BlobRef;
 use freehold_types::{SessionId, UnitId};
@@ -19,6 +20,8 @@ pub(super) struct Batch {
     pub(super) actions: Vec<Action>,
     pub(super) wake: Option<Timestamp>,
     pub(super) now: Timestamp,
+    /// When it was begun, on the monotonic clock.
+    pub(super) began: Duration,
     pub(super) unit: UnitId,
     pub(super) rules: Arc<Rules>,
     /// Blobs that the events name.
@@ -41,6 +44,7 @@ impl Worker<'_> {
             actions: Vec::new(),
             wake: self.wake,
             now: env.now(),
+            began: env.monotonic(),
             unit: UnitId::new(env),
             rules: Arc::clone(&self.rules),
             blobs: Vec::new(),

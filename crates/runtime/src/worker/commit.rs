@@ -57,6 +57,7 @@ impl Worker<'_> {
         self.rows = projections(&batch.state);
         self.state = Arc::new(batch.state);
         self.wake = batch.wake;
+        self.since = batch.began;
         self.rules = batch.rules;
         self.post.live.tell(batch.events.into_iter().map(Arc::new));
         self.running.owe(batch.actions);

@@ -8,6 +8,7 @@
 mod ask;
 mod batch;
 mod commit;
+mod hold;
 mod mail;
 mod perform;
 mod project;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use freehold_store::leases::{self, Claim};
 use freehold_store::sessions::{NewSession, Session};
-use freehold_types::{NodeId, Offset, Unit, UnitId};
+use freehold_types::{ErrorKind, NodeId, Offset, Unit, UnitId};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
@@ -97,22 +98,32 @@ pub(crate) struct Post {
 
 /// Works on a session until it has nothing to do, or is somebody else's.
 pub(crate) async fn run(mut post: Post, start: Start) {
+    let holder = match &start {
+        Start::Taken(row) => row.node,
+        Start::Born(_) => None,
+    };
+    let holder = holder.unwrap_or_else(|| post.inner.me());
     let over = work(&mut post, start).await;
     post.inner.retire(&post.id, &post.tag, || true);
-    let words = match over {
+    let broken = match over {
         Over::Released => return,
-        Over::Lost => "the session was taken over by another node".to_owned(),
+        Over::Lost => None,
+        Over::Failed(error) if error.kind() == ErrorKind::Unavailable => {
+            tracing::warn!(session = %post.id.session, %error, "a session waits to be taken up again");
+            post.inner.adrift().push((post.id.clone(), holder));
+            None
+        }
         Over::Failed(error) => {
             let Id { tenant, session } = &post.id;
             tracing::error!(%session, tenant = tenant.as_str(), %error,
                 "a session cannot be worked on");
-            error.to_string()
+            Some(error.to_string())
         }
     };
     // Nothing of these was recorded.
     post.inbox.close();
     while let Some(mail) = post.inbox.recv().await {
-        mail.answer(Err(Error::Content(words.clone())));
+        mail.answer(Err(broken.clone().map_or(Error::Moving, Error::Content)));
     }
 }
 
@@ -141,6 +152,8 @@ struct Worker<'p> {
     /// As it is committed.
     state: Arc<State>,
     epoch: u64,
+    /// From before the last commit, on the monotonic clock.
+    since: Duration,
     /// The node in whose name the session is held.
     node: NodeId,
     /// The rows beside the journal.
@@ -174,12 +187,14 @@ impl<'p> Worker<'p> {
         let rules = Arc::new(post.inner.options.rules.clone());
         let stop = post.inner.stop.subscribe();
         let node = post.inner.me();
+        let since = post.inner.env().monotonic();
         Self {
             post,
             reader,
             stop,
             state: Arc::new(State::default()),
             epoch: NewSession::EPOCH,
+            since,
             node,
             rows: Projections::default(),
             phase: "",

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::ask::{self, Attempt, Ended as AttemptEnded, Resolved};
+use super::hold::Hold;
 use super::{Over, Worker};
 use crate::answer::Failure;
 use crate::archive::Reader;
@@ -112,8 +113,9 @@ impl Worker<'_> {
                 }
                 Action::Start { call, intended, attempt } => {
                     let errand = self.errand();
+                    let hold = Hold { epoch: self.epoch, since: self.since };
                     self.spawn(Performing::Tool(call, attempt), async move {
-                        let performed = start(errand, call, intended, attempt).await;
+                        let performed = start(errand, hold, call, intended, attempt).await;
                         Done::Tool { call, attempt, performed }
                     });
                 }
@@ -279,8 +281,18 @@ impl Worker<'_> {
 }
 
 /// Calls a tool. What cannot even be sent was not run.
-async fn start(errand: ask::Errand, call: CallId, intended: Offset, attempt: u32) -> Performed {
+async fn start(
+    errand: ask::Errand,
+    hold: Hold,
+    call: CallId,
+    intended: Offset,
+    attempt: u32,
+) -> Performed {
     match performing(&errand, call, intended, attempt).await {
+        // Another has the session, and what becomes of the call is its to say.
+        Ok(_) if !hold.lasts(&errand.inner, &errand.reader.id).await => {
+            Performed::Ended(Ended::Lost)
+        }
         Ok(performing) => errand.inner.parts.tools.call(performing).await,
         Err(error) => {
             let why = format!("the call was not sent: {error}");

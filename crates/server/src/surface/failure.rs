@@ -66,7 +66,7 @@ pub(crate) fn told(error: &Error) -> (Code, String) {
     let code = match error {
         Error::NotFound => Code::SessionNotFound,
         Error::Refused(refused) => code_of(refused),
-        Error::Elsewhere { .. } => Code::SessionUnreachable,
+        Error::Elsewhere { .. } | Error::Moving => Code::SessionUnreachable,
         Error::Store(store) if store.kind() == ErrorKind::Internal => Code::StoreDamaged,
         Error::Store(_) => Code::StoreFailed,
         Error::KeyReused => Code::IdempotencyReused,

@@ -43,7 +43,11 @@ impl State {
     pub(super) fn model_aborted(&mut self, fact: &ModelAborted) -> Fit {
         let attempt = self.close(fact.asked, fact.usage)?;
         let turn = self.turn.as_mut().ok_or("no turn is open")?;
-        turn.failures = turn.failures.saturating_add(1);
+        // A process that is gone is no failing of the model's: however often
+        // that happens, the turn goes on. Its limit of steps bounds it.
+        if fact.reason != AbortReason::TakenOver {
+            turn.failures = turn.failures.saturating_add(1);
+        }
         let for_good = matches!(fact.reason, AbortReason::Final | AbortReason::Stuck);
         if attempt.purpose == Purpose::Compaction && for_good {
             turn.compacted = true;

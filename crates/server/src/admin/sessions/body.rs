@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{FromRequest, OriginalUri, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
@@ -49,7 +49,11 @@ pub(super) async fn at_its_node(
     next: Next,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let asked = head.clone();
+    let mut asked = head.clone();
+    // Routing takes the prefix off; the other node wants it as it came.
+    if let Some(OriginalUri(uri)) = asked.extensions.get().cloned() {
+        asked.uri = uri;
+    }
     let response = next.run(Request::from_parts(head, body)).await;
     let Some(Elsewhere(address)) = response.extensions().get::<Elsewhere>().cloned() else {
         return response;
