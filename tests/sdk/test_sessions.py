@@ -348,6 +348,20 @@ def test_over_a_websocket(server, upstream):
                 assert refused["error"]["code"] == "previous_response_not_found"
 
 
+def test_a_websocket_may_be_silent_for_longer_than_a_request(own, upstream):
+    from websockets.sync.client import connect
+
+    server = own("[server]\nheader_timeout_ms = 1000\nkeep_alive_ms = 1000\n")
+    upstream.script("silent", says("still here"))
+    keyed = {"authorization": f"Bearer {ADMIN}"}
+    with connect(f"ws://{server.address}/v1/responses", additional_headers=keyed) as socket:
+        for _ in range(2):
+            socket.send(json.dumps({"type": "response.create", "model": "up-chat/silent", "input": "x"}))
+            while json.loads(socket.recv(timeout=10))["type"] != "response.completed":
+                pass
+            time.sleep(2.5)
+
+
 def test_a_stream_of_the_journal_goes_on_from_any_cursor(server, upstream):
     upstream.script("journal", says("a b c"))
     sdk(server).responses.create(model="up-chat/journal", input="x")

@@ -3,10 +3,10 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -17,12 +17,14 @@ pub struct Activity {
     exchanges: AtomicUsize,
     /// Exchanges that began at any time.
     begun: AtomicUsize,
+    /// It is no connection of HTTP any more, and may be silent.
+    upgraded: AtomicBool,
 }
 
 impl Activity {
     /// Whether none is under way.
     pub fn is_idle(&self) -> bool {
-        self.exchanges.load(Ordering::Relaxed) == 0
+        self.exchanges.load(Ordering::Relaxed) == 0 && !self.upgraded.load(Ordering::Relaxed)
     }
 
     /// How many have begun.
@@ -94,6 +96,11 @@ where
         let this = self.project();
         let answer = ready!(this.inner.poll(cx));
         let exchange = this.exchange.take();
+        if let (Ok(answer), Some(Exchange(activity))) = (&answer, &exchange)
+            && answer.status() == StatusCode::SWITCHING_PROTOCOLS
+        {
+            activity.upgraded.store(true, Ordering::Relaxed);
+        }
         Poll::Ready(answer.map(|answer| answer.map(|inner| CountedBody { inner, exchange })))
     }
 }

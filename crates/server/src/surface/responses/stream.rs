@@ -103,7 +103,11 @@ impl Telling {
             let alive = self.env.sleep(ALIVE);
             tokio::select! {
                 biased;
-                step = self.following.step(&mut told) => step?,
+                step = self.following.step(&mut told) => if let Err(error) = step {
+                    // It breaks off here, and not because the client went away.
+                    self.let_go();
+                    return Err(error);
+                },
                 () = alive => return Ok(Some(Bytes::from_static(b": ping\n\n"))),
             }
             if let Some(waits) = &mut self.waits
