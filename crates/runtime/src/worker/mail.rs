@@ -102,7 +102,7 @@ impl Worker<'_> {
 
     async fn decided(&mut self, by: &By, mut cues: Vec<Cue>) -> Result<Batch, Error> {
         self.ready().await?;
-        let rules = rules_for(&self.rules, &cues)?;
+        let rules = rules_for(&self.rules, self.inner().options.rules.turn_limits, &cues)?;
         let blobs = self.stow(&mut cues).await?;
         let mut batch = self.batch(by);
         batch.blobs = blobs;
@@ -181,7 +181,7 @@ impl Worker<'_> {
 }
 
 /// The rules with the limits that the last of these inputs sets, if one does.
-fn rules_for(rules: &Rules, cues: &[Cue]) -> Result<Option<Rules>, Error> {
+fn rules_for(rules: &Rules, usual: Limits, cues: &[Cue]) -> Result<Option<Rules>, Error> {
     let mut limits: Option<Limits> = None;
     for cue in cues {
         if let Cue::Input { content: Content::Inline(value), settings: true, .. } = cue {
@@ -190,9 +190,5 @@ fn rules_for(rules: &Rules, cues: &[Cue]) -> Result<Option<Rules>, Error> {
             limits = input.settings.map(|settings| settings.limits);
         }
     }
-    Ok(limits.filter(|limits| !limits.is_empty()).map(|limits| {
-        let mut rules = rules.clone();
-        rules.turn_limits = limits.or(rules.turn_limits);
-        rules
-    }))
+    Ok(limits.map(|limits| Rules { turn_limits: limits.or(usual), ..rules.clone() }))
 }
