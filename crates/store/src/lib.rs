@@ -46,6 +46,7 @@ pub mod waits;
 mod doubt;
 mod error;
 mod folder;
+mod memory;
 mod migrate;
 mod postgres;
 mod sqlite;
@@ -54,6 +55,7 @@ mod tenants;
 
 pub use doubt::settle;
 pub use error::OpenError;
+pub use memory::Memory;
 pub use postgres::{Finding, Postgres, PostgresOptions, PostgresStats, Report};
 pub use sqlite::{CopyError, DatabaseCopy, Sqlite, SqliteOptions, SqliteStats, check_copy};
 pub use store::{OwnFolder, Store, StoreOptions, StoreStats};

@@ -61,6 +61,7 @@ async fn take_over_all(inner: Arc<Inner>) {
         if let Err(error) = take_over(&inner).await {
             tracing::warn!(%error, "sessions of dead nodes are not taken over yet");
             inner.env().sleep(inner.options.look).await;
+            continue;
         }
         // Alone, nobody else can die.
         let Some(members) = &inner.parts.members else { return };

@@ -94,10 +94,13 @@ impl Inner {
             Err(DbError::GuardFailed { .. }) => return Ok(false),
             Err(error) => return Err(error.into()),
         }
-        let mut row = row.clone();
-        row.epoch += 1;
-        row.node = Some(claim.node);
-        self.hire(id, worker::Start::Taken(Box::new(row)))
+        // Whoever had it may have written until just now.
+        match sessions::get(self.db(), &id.tenant, id.session).await? {
+            Some(now) if now.epoch == row.epoch + 1 => {
+                self.hire(id, worker::Start::Taken(Box::new(now)))
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Begins a session that does not exist yet.

@@ -294,6 +294,8 @@ async fn start(
             Performed::Ended(Ended::Lost)
         }
         Ok(performing) => errand.inner.parts.tools.call(performing).await,
+        // An earlier start of it may have run.
+        Err(_) if attempt > 1 => Performed::Ended(Ended::Lost),
         Err(error) => {
             let why = format!("the call was not sent: {error}");
             Performed::Ended(Ended::Failed(Content::text(why)))

@@ -28,6 +28,9 @@ use checkpoint::Doorbell;
 pub use copy::{CopyError, DatabaseCopy, check_copy};
 use queue::{Queue, Refused};
 
+pub(crate) use value::{fault, query};
+pub(crate) use writer::run_unit;
+
 /// `FRHD`, so that tools and we ourselves know the file.
 const APPLICATION_ID: i64 = 0x4652_4844;
 /// The database's file in a data folder.

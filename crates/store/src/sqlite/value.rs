@@ -119,7 +119,7 @@ pub(super) fn execute(
 }
 
 /// Runs a query and takes all its rows.
-pub(super) fn query(
+pub(crate) fn query(
     connection: &Connection,
     sql: &str,
     args: &[Value],
@@ -142,7 +142,7 @@ pub(super) fn query(
 }
 
 /// What an error of SQLite means for the caller of the door.
-pub(super) fn fault(error: &rusqlite::Error) -> DbError {
+pub(crate) fn fault(error: &rusqlite::Error) -> DbError {
     let text = error.to_string();
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => DbError::Full(text),

@@ -76,7 +76,7 @@ fn commit(connection: &Connection, units: &[Unit]) -> Result<Vec<Outcome>, DbErr
 }
 
 /// Runs a unit in a savepoint; if it fails, nothing of it remains.
-fn run_unit(connection: &Connection, unit: &Unit) -> Outcome {
+pub(crate) fn run_unit(connection: &Connection, unit: &Unit) -> Outcome {
     execute(connection, "SAVEPOINT unit", &[])?;
     let outcome = run_statements(connection, unit);
     if outcome.is_err() && !connection.is_autocommit() {
