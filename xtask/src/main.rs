@@ -3,6 +3,7 @@
 mod fuzz;
 mod losses;
 mod recordings;
+mod sim;
 mod tidy;
 
 use std::io::Write as _;
@@ -24,6 +25,8 @@ struct Cli {
 enum Task {
     /// Kill the server again and again, and look at what is left.
     Crash(freehold_crash::Args),
+    /// Run simulated worlds in which everything that may go wrong does.
+    Sim(sim::Args),
     /// Put recorded real traffic through the codecs.
     Recordings(recordings::Args),
     /// Put made-up inputs through the decoders.
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<bool> {
     let out = &mut std::io::stdout().lock();
     match &cli.task {
+        Task::Sim(args) => sim::run(args, out),
         Task::Crash(args) => freehold_crash::run(&root(), args, out),
         Task::Recordings(args) => recordings::run(args, out),
         Task::Fuzz(args) => fuzz::run(&root(), args, out),

@@ -28,7 +28,7 @@ pub struct Settings {
     /// others use it, too, longer than any of theirs lasts.
     pub settle_after: Duration,
     /// Whether others use the store, too. Then somebody calls what is in
-    /// [`together`](crate::together), or budgets stay closed.
+    /// `together`, or budgets stay closed.
     pub shared: bool,
     /// Who this is among them.
     pub node: Option<NodeId>,

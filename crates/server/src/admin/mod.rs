@@ -11,7 +11,7 @@
 //! | `GET groups`, `GET PUT DELETE groups/{name}` | groups of keys |
 //! | `POST GET budgets`, `GET PATCH DELETE budgets/{id}` | budgets and where they stand |
 //! | `GET usage`, `GET exchanges` | what was used |
-//! | `sessions/...`, `approvals` | agents' sessions: see [`sessions`] |
+//! | `sessions/...`, `approvals` | agents' sessions: see `sessions/` |
 //! | `GET routes`, `GET losses`, `GET status`, `POST reload` | the server itself |
 
 mod budgets;

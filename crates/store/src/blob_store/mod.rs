@@ -1,5 +1,5 @@
 //! Where blobs lie: a local folder, or the object store of a cloud, over the
-//! door [`Transport`](freehold_types::Transport).
+//! door [`Transport`].
 
 #[cfg(feature = "cloud")]
 mod cloud;
