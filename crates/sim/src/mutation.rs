@@ -80,6 +80,11 @@ impl Mutation {
         name
     }
 
+    /// In so many worlds it is found, or something is wrong with the checks.
+    pub fn within(self) -> u64 {
+        500
+    }
+
     /// What the store gets in place of a unit.
     pub(crate) fn unit(self, unit: &Unit, world: &Arc<World>) -> Unit {
         match self {

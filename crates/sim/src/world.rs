@@ -19,6 +19,7 @@ use crate::faults::Faults;
 use crate::outside::Outside;
 use crate::random::Random;
 use crate::setup::Setup;
+use crate::tally::Tally;
 
 /// The machine on which clients live; nodes are those after it.
 pub(crate) const CLIENTS: usize = 0;
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Resume(usize),
     /// A node lets go of everything and leaves.
     Stop(usize),
+    /// A node that has left is no more.
+    Gone(usize),
 }
 
 /// A node as the world sees it.
@@ -80,6 +83,8 @@ pub(crate) struct World {
     pub(crate) leases: Mutex<Leases>,
     /// Sessions as a node loaded them last.
     pub(crate) views: Mutex<BTreeMap<SessionId, Arc<State>>>,
+    /// What occurred.
+    pub(crate) tally: Mutex<Tally>,
     wrong: Mutex<Vec<String>>,
     trace: Mutex<Vec<String>>,
     pulse: Mutex<u64>,
@@ -104,6 +109,7 @@ impl World {
             book: Mutex::default(),
             leases: Mutex::default(),
             views: Mutex::default(),
+            tally: Mutex::default(),
             wrong: Mutex::default(),
             trace: Mutex::default(),
             pulse: Mutex::new(seed),
@@ -133,6 +139,11 @@ impl World {
             let line = format!("{:>4}.{:06} {}", now / SECOND, now % SECOND, line());
             lock(&self.trace).push(line);
         }
+    }
+
+    /// Something occurred.
+    pub(crate) fn count(&self, what: &'static str) {
+        lock(&self.tally).count(what);
     }
 
     pub(crate) fn take_trace(&self) -> Vec<String> {
