@@ -85,7 +85,8 @@ impl NodeDb {
             world.wrong(format!("the store refuses the unit `{}`: {error}", unit.label()));
         }
         if outcome.is_ok() {
-            crate::check::leases::took_effect(world, self.machine, unit);
+            let done = planted.as_ref().unwrap_or(unit);
+            crate::check::leases::took_effect(world, self.machine, done);
         }
         outcome
     }

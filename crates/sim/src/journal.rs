@@ -106,7 +106,7 @@ fn is_readable(sealed: &[u8]) -> bool {
 }
 
 impl Journal {
-    fn open(&self, offset: u64, body: &[u8]) -> Result<Event, String> {
+    pub(crate) fn open(&self, offset: u64, body: &[u8]) -> Result<Event, String> {
         let mine = self.keys.iter().find(|(up_to, ..)| offset <= *up_to);
         let (_, session, key) = mine.ok_or("no key opens it")?;
         let body = key.open(*session, Place::Event(offset), body);

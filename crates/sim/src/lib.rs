@@ -11,7 +11,9 @@
 //! - `stage` runs a world, `setup` draws it, `faults` says what breaks;
 //! - `clock`, `machine`, `env`, `db`, `net` are the physics;
 //! - `models`, `tools` and `outside` are what a session works with;
-//! - `clients`, `listeners`, `chaos`, `closing` are what happens to it;
+//! - `clients`, `seldom`, `listeners`, `chaos`, `closing` are what happens to it;
+//! - `fixed` is a story of which each commit fails in turn;
+//! - `tally` counts what occurs, so that nothing is missing unnoticed;
 //! - `check` says what must be true, `mutation` plants bugs to see that it is
 //!   noticed when it is not.
 

@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use crate::blobs::Shelf;
 use crate::book::Book;
 use crate::check::leases::Leases;
+use crate::check::steps::Folded;
 use crate::clock::{Clock, SECOND};
 use crate::faults::Faults;
 use crate::outside::Outside;
@@ -83,6 +84,8 @@ pub(crate) struct World {
     pub(crate) leases: Mutex<Leases>,
     /// Sessions as a node loaded them last.
     pub(crate) views: Mutex<BTreeMap<SessionId, Arc<State>>>,
+    /// Sessions as the units that took effect made them.
+    pub(crate) folded: Mutex<BTreeMap<SessionId, Folded>>,
     /// What occurred.
     pub(crate) tally: Mutex<Tally>,
     wrong: Mutex<Vec<String>>,
@@ -109,6 +112,7 @@ impl World {
             book: Mutex::default(),
             leases: Mutex::default(),
             views: Mutex::default(),
+            folded: Mutex::default(),
             tally: Mutex::default(),
             wrong: Mutex::default(),
             trace: Mutex::default(),

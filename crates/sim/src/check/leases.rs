@@ -50,6 +50,9 @@ pub(crate) fn took_effect(world: &World, machine: usize, unit: &Unit) {
                 let wrong = leases.session(machine, unit, session, row.as_ref(), now);
                 let after = leases.sessions.get(&session).and_then(|seen| seen.node);
                 drop(leases);
+                if let (Some(row), false) = (&row, events_of(unit).is_empty()) {
+                    super::steps::added(world, unit, session, row);
+                }
                 if before.zip(after).is_some_and(|(before, after)| before != after) {
                     world.count("session taken from a dead node");
                 }

@@ -1,6 +1,7 @@
 //! What must be true of every world: as units take effect, and at its end.
 
 pub(crate) mod leases;
+pub(crate) mod steps;
 
 mod calls;
 mod counts;
