@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use freehold_runtime::decide::Cue;
 use freehold_runtime::event::{Fact, Limits, Scope};
-use freehold_runtime::sessions::Sessions;
+use freehold_runtime::sessions::{Error, Sessions};
 use freehold_types::{Offset, SessionId};
 
 use crate::clients::{Client, by};
 use crate::net;
+use crate::setup::node_at;
 use crate::world::lock;
 
+/// How often a session is followed to the node that has it.
+const TRIES: u32 = 4;
 /// More sessions than drawn that forks may make.
 const FORKS: usize = 2;
 
@@ -73,18 +76,35 @@ impl Client {
             let tenant = tenant.clone();
             net::boxed(async move { sessions.fork(&tenant, session, at, by(), None).await })
         };
-        match net::call(&self.world, &mut self.random, self.node, false, send).await? {
-            Ok(receipt) => {
-                let mut book = lock(&self.world.book);
-                book.forked.push((session, receipt.session, at.0));
-                book.knows(receipt.session);
-                Some(receipt.session)
-            }
-            Err(error) => {
-                self.never(&error);
-                None
+        let receipt = self.told(send).await?;
+        let mut book = lock(&self.world.book);
+        book.forked.push((session, receipt.session, at.0));
+        book.knows(receipt.session);
+        Some(receipt.session)
+    }
+
+    /// Has done what only the node does that has the session; what came of it,
+    /// if that is heard.
+    async fn told<T: Send + 'static>(
+        &mut self,
+        send: impl Fn(Arc<Sessions>) -> net::Answer<Result<T, Error>> + Send + Sync + 'static,
+    ) -> Option<T> {
+        let send = Arc::new(send);
+        for _ in 0..TRIES {
+            let again = Arc::clone(&send);
+            let send = move |sessions| again(sessions);
+            match net::call(&self.world, &mut self.random, self.node, false, send).await? {
+                Ok(receipt) => return Some(receipt),
+                Err(Error::Elsewhere { address }) => {
+                    self.node = node_at(&address).unwrap_or(self.node);
+                }
+                Err(error) => {
+                    self.never(&error);
+                    return None;
+                }
             }
         }
+        None
     }
 
     /// Rewinds a session to the end of one of its turns.
@@ -105,10 +125,6 @@ impl Client {
             let tenant = tenant.clone();
             net::boxed(async move { sessions.rewind(&tenant, session, to, by()).await })
         };
-        if let Some(Err(error)) =
-            net::call(&self.world, &mut self.random, self.node, false, send).await
-        {
-            self.never(&error);
-        }
+        let _ = self.told(send).await;
     }
 }
