@@ -18,7 +18,6 @@ const TURN: u32 = 32;
 pub(super) async fn watch(inner: Arc<Inner>) {
     let mut after: Option<TenantId> = None;
     loop {
-        take_up(&inner).await;
         match round(&inner, &mut after).await {
             // As long as there is something, look on at once.
             Ok(true) => {}
@@ -61,22 +60,11 @@ async fn round(inner: &Arc<Inner>, after: &mut Option<TenantId>) -> Result<bool,
     Ok(some)
 }
 
-/// Takes up again what this node holds and has no worker for. Nobody else would
-/// as long as it lives.
-async fn take_up(inner: &Arc<Inner>) {
-    let adrift = std::mem::take(&mut *inner.adrift());
-    for (id, holder) in adrift {
-        if !take(inner, &id, Some(holder)).await {
-            inner.adrift().push((id, holder));
-        }
-    }
-}
-
 /// Takes one session into hand, if it is still held by this holder or by
-/// nobody: another node may have been faster. False if the store could not say.
-pub(super) async fn take(inner: &Arc<Inner>, id: &Id, holder: Option<NodeId>) -> bool {
+/// nobody: another node may have been faster.
+pub(super) async fn take(inner: &Arc<Inner>, id: &Id, holder: Option<NodeId>) {
     if inner.is_stopping() || inner.workers().contains_key(id) {
-        return true;
+        return;
     }
     let taken = async {
         let row = sessions::get(inner.db(), &id.tenant, id.session).await?;
@@ -87,11 +75,7 @@ pub(super) async fn take(inner: &Arc<Inner>, id: &Id, holder: Option<NodeId>) ->
             _ => Ok(false),
         }
     };
-    match taken.await {
-        Ok(_) => true,
-        Err(error) => {
-            tracing::debug!(session = %id.session, %error, "a session is not taken now");
-            false
-        }
+    if let Err(error) = taken.await {
+        tracing::debug!(session = %id.session, %error, "a session is not taken now");
     }
 }

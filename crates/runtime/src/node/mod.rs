@@ -1,6 +1,7 @@
 //! The node among the nodes: whom it takes for dead, what it takes over, and
 //! what is due.
 
+mod adrift;
 mod due;
 mod listen;
 
@@ -13,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::archive::Id;
 use crate::sessions::{Error, Inner};
+pub(crate) use adrift::Adrift;
 
 /// Sessions that are read at once.
 const BATCH: u32 = 200;
@@ -33,6 +35,7 @@ pub(crate) fn keep(inner: &Arc<Inner>) -> Vec<JoinHandle<()>> {
     let mut keepers = vec![
         tokio::spawn(take_over_all(Arc::clone(inner))),
         tokio::spawn(due::watch(Arc::clone(inner))),
+        tokio::spawn(adrift::watch(Arc::clone(inner))),
     ];
     if inner.parts.members.is_some() {
         keepers.push(tokio::spawn(listen::watch(Arc::clone(inner))));

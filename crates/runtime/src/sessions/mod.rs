@@ -13,7 +13,7 @@ mod place;
 mod tail;
 mod view;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -31,6 +31,7 @@ pub use view::View;
 
 use crate::archive::{Archive, Id};
 use crate::models::Models;
+use crate::node::Adrift;
 use crate::tools::Tools;
 use crate::worker::Handle;
 
@@ -62,11 +63,10 @@ pub(crate) struct Inner {
     alone: NodeId,
     /// The sessions in this node's hands.
     workers: Mutex<HashMap<Id, Handle>>,
-    /// What this node holds, by the life named, and no worker could go on with
-    /// because the store or the blobs were away.
-    adrift: Mutex<Vec<(Id, NodeId)>>,
+    /// Sessions that this node may hold and has no worker for.
+    pub(crate) adrift: Adrift,
     /// The sessions that somebody listens to, or that are in hand.
-    lives: Mutex<HashMap<Id, Weak<Live>>>,
+    lives: Mutex<BTreeMap<Id, Weak<Live>>>,
     stopping: AtomicBool,
     /// Where workers run: whoever asks may be on a thread that ends before.
     pub(crate) runtime: tokio::runtime::Handle,
@@ -83,7 +83,7 @@ impl Sessions {
             options,
             alone: node,
             workers: Mutex::default(),
-            adrift: Mutex::default(),
+            adrift: Adrift::default(),
             lives: Mutex::default(),
             stopping: AtomicBool::new(false),
             runtime: tokio::runtime::Handle::current(),
@@ -167,11 +167,6 @@ impl Inner {
 
     pub(crate) fn workers(&self) -> MutexGuard<'_, HashMap<Id, Handle>> {
         lock(&self.workers)
-    }
-
-    /// What is to be taken up again.
-    pub(crate) fn adrift(&self) -> MutexGuard<'_, Vec<(Id, NodeId)>> {
-        lock(&self.adrift)
     }
 
     /// The session as listeners see it, made if there is none.

@@ -92,14 +92,22 @@ impl Inner {
         match freehold_store::settle(self.db(), leases::claim(&claim)).await {
             Ok(()) => {}
             Err(DbError::GuardFailed { .. }) => return Ok(false),
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                // It may be ours all the same, or become so.
+                self.adrift.add(id, row.epoch + 1, self.env().monotonic());
+                return Err(error.into());
+            }
         }
         // Whoever had it may have written until just now.
-        match sessions::get(self.db(), &id.tenant, id.session).await? {
-            Some(now) if now.epoch == row.epoch + 1 => {
+        match sessions::get(self.db(), &id.tenant, id.session).await {
+            Ok(Some(now)) if now.epoch == row.epoch + 1 => {
                 self.hire(id, worker::Start::Taken(Box::new(now)))
             }
-            _ => Ok(false),
+            Ok(_) => Ok(false),
+            Err(error) => {
+                self.adrift.add(id, row.epoch + 1, self.env().monotonic());
+                Err(error.into())
+            }
         }
     }
 

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use freehold_store::blobs;
+use freehold_store::blobs::{self, BlobRef};
 use freehold_store::journal::{self, Append, Due};
-use freehold_types::{Offset, Unit};
+use freehold_types::{ErrorKind, Offset, Unit};
 
 use super::batch::Batch;
 use super::project::project;
-use super::settle::Doom;
+use super::settle::{Doom, PAUSE_MAX, PAUSE_MIN};
 use super::{Over, Worker, phase, projections};
 use crate::decide::{Cue, Refused};
 use crate::sessions::{By, Error};
@@ -66,8 +66,7 @@ impl Worker<'_> {
     /// Something happened inside: it is recorded, however long the store
     /// takes, and performed. What is stale by now is dropped.
     pub(super) async fn happened(&mut self, mut cues: Vec<Cue>) -> Result<(), Over> {
-        self.ready().await?;
-        let blobs = self.stow(&mut cues).await?;
+        let blobs = self.prepared(&mut cues).await?;
         let mut batch = self.batch(&By::default());
         batch.blobs = blobs;
         for cue in cues {
@@ -95,6 +94,27 @@ impl Worker<'_> {
             }
             Err(Doom::Lost) => Err(Over::Lost),
             Err(Doom::Not(error) | Doom::Broken(error)) => Err(Over::Failed(error.into())),
+        }
+    }
+
+    /// Reads what a decision needs and stows what it is too large for, however
+    /// long the stores take: what happened must not be lost to that.
+    async fn prepared(&mut self, cues: &mut [Cue]) -> Result<Vec<BlobRef>, Error> {
+        let mut pause = PAUSE_MIN;
+        loop {
+            let prepared = match self.ready().await {
+                Ok(()) => self.stow(cues).await,
+                Err(error) => Err(error),
+            };
+            match prepared {
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    tracing::warn!(session = %self.id().session, %error,
+                        "what happened in a session waits for the store");
+                    self.inner().env().sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+                prepared => return prepared,
+            }
         }
     }
 }
