@@ -47,6 +47,14 @@ impl Database {
     }
 }
 
+impl Database {
+    /// How nodes reach it.
+    pub(crate) fn url(&self) -> String {
+        let folder = self.folder.display().to_string().replace('/', "%2F");
+        format!("postgres://freehold@/postgres?host={folder}")
+    }
+}
+
 impl Drop for Database {
     fn drop(&mut self) {
         // Without its input it ends, and takes its folder away.

@@ -20,6 +20,7 @@ mod judge;
 mod link;
 mod model;
 mod node;
+pub mod nodes;
 mod payments;
 mod plan;
 mod report;

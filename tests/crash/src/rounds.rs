@@ -104,7 +104,8 @@ pub(crate) fn run(
     Ok(report)
 }
 
-fn config(model: std::net::SocketAddr, document: &str) -> String {
+/// What a server knows of the world outside.
+pub(crate) fn config(model: std::net::SocketAddr, document: &str) -> String {
     format!(
         "[providers.scripted]\nkind = \"compatible\"\nbase_url = \"http://{model}/v1\"\n\
          dialects = [\"chat\"]\n\

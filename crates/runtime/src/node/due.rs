@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use freehold_store::{leases, sessions};
+use freehold_store::leases::{self, Claimable};
+use freehold_store::sessions;
 use freehold_types::{NodeId, TenantId};
 use futures_util::StreamExt;
 
@@ -50,12 +51,11 @@ async fn round(inner: &Arc<Inner>, after: &mut Option<TenantId>) -> Result<bool,
     let due = leases::due(inner.db(), &tenant, now, turn).await?;
     *after = Some(tenant);
     // What somebody holds is due to its holder, dead or alive.
-    let free = due.into_iter().filter(|row| row.node.is_none());
-    let free: Vec<Id> = free.map(|row| Id { tenant: row.tenant, session: row.session }).collect();
+    let free: Vec<Claimable> = due.into_iter().filter(|row| row.node.is_none()).collect();
     let some = !free.is_empty();
     futures_util::stream::iter(free)
-        .for_each_concurrent(CLAIMS, |id| async move {
-            take(inner, &id, None).await;
+        .for_each_concurrent(CLAIMS, |row| async move {
+            take(inner, row).await;
         })
         .await;
     Ok(some)
@@ -66,28 +66,45 @@ async fn round(inner: &Arc<Inner>, after: &mut Option<TenantId>) -> Result<bool,
 async fn take_up(inner: &Arc<Inner>) {
     let adrift = std::mem::take(&mut *inner.adrift());
     for (id, holder) in adrift {
-        if !take(inner, &id, Some(holder)).await {
+        if !take_again(inner, &id, holder).await {
             inner.adrift().push((id, holder));
         }
     }
 }
 
-/// Takes one session into hand, if it is still held by this holder or by
-/// nobody: another node may have been faster. False if the store could not say.
-pub(super) async fn take(inner: &Arc<Inner>, id: &Id, holder: Option<NodeId>) -> bool {
-    if inner.is_stopping() || inner.workers().contains_key(id) {
-        return true;
-    }
-    let taken = async {
-        let row = sessions::get(inner.db(), &id.tenant, id.session).await?;
-        match row {
-            Some(row) if row.sealed_for.is_none() && row.node == holder => {
-                inner.claim(id, &row).await
-            }
-            _ => Ok(false),
+/// Takes a session into hand that this node holds already. False if the store
+/// could not say.
+async fn take_again(inner: &Arc<Inner>, id: &Id, holder: NodeId) -> bool {
+    let row = match sessions::get(inner.db(), &id.tenant, id.session).await {
+        Ok(row) => row,
+        Err(error) => {
+            tracing::debug!(session = %id.session, %error, "a session is not taken now");
+            return false;
         }
     };
-    match taken.await {
+    match row {
+        Some(row) if row.node == Some(holder) => {
+            let found = Claimable {
+                tenant: row.tenant,
+                session: row.id,
+                epoch: row.epoch,
+                due_at: row.due_at,
+                node: row.node,
+            };
+            take(inner, found).await
+        }
+        _ => true,
+    }
+}
+
+/// Takes one session into hand, if nobody claimed it since it was found. False
+/// if the store could not say.
+pub(super) async fn take(inner: &Arc<Inner>, found: Claimable) -> bool {
+    let id = Id { tenant: found.tenant, session: found.session };
+    if inner.is_stopping() || inner.workers().contains_key(&id) {
+        return true;
+    }
+    match inner.claim(&id, found.epoch).await {
         Ok(_) => true,
         Err(error) => {
             tracing::debug!(session = %id.session, %error, "a session is not taken now");
