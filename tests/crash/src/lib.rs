@@ -14,6 +14,7 @@ mod client;
 mod clock;
 mod cluster;
 mod database;
+pub mod faults;
 mod http;
 mod journal;
 mod judge;

@@ -79,6 +79,11 @@ struct Running {
 }
 
 impl Node {
+    /// Where it keeps its data.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
     /// A server with this configuration, not started yet.
     pub(crate) fn new(program: &Path, folder: PathBuf, config: &str) -> Result<Self> {
         std::fs::create_dir_all(&folder)?;
@@ -116,7 +121,7 @@ impl Node {
             .args(["serve", "--listen", &self.listen.to_string(), "--config"])
             .arg(self.folder.join("freehold.toml"))
             .arg("--data")
-            .arg(self.folder.join("data"))
+            .arg(self.data())
             .env_clear()
             .envs(own)
             .env("FREEHOLD_BOOTSTRAP_KEY", KEY)
@@ -144,6 +149,11 @@ impl Node {
         };
         *self.lock() = Some(Running { child, address, paused: false, _out: out });
         Ok(now().duration_since(began))
+    }
+
+    /// What it logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
     /// `kill -9`.
