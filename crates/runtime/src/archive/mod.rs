@@ -17,7 +17,7 @@ use freehold_types::{BlobError, BlobName, Blobs, Db, Env, Offset, SessionId, Ten
 use serde_json::Value;
 
 use crate::content::About;
-use crate::event::{BODY_DEPTH_MAX, Content, Event, Hash, INLINE_BYTES_MAX, VERSION};
+use crate::event::{BODY_DEPTH_MAX, Content, DecodeError, Event, Hash, INLINE_BYTES_MAX, VERSION};
 use crate::seal::{ContentKey, KeyWrap, Place};
 use crate::sessions::Error;
 use crate::state::State;
@@ -192,7 +192,16 @@ impl Reader {
         let (db, tenant) = (self.archive.db(), &self.id.tenant);
         let rows =
             journal::read_through(db, tenant, &self.lineage, after.0, up_to.0, limit).await?;
-        rows.into_iter().map(|row| self.opened(Offset(row.offset), &row.body)).collect()
+        rows.into_iter()
+            .map(|row| {
+                // Of a newer one not even the seal need be what we know.
+                if row.version > VERSION {
+                    let (found, kind) = (row.version, row.kind.to_string());
+                    return Err(DecodeError::Version { found, kind }.into());
+                }
+                self.opened(Offset(row.offset), &row.body)
+            })
+            .collect()
     }
 
     fn opened(&self, offset: Offset, body: &[u8]) -> Result<Event, Error> {

@@ -99,7 +99,7 @@ async fn take_up(inner: &Arc<Inner>, id: &Id, epoch: u64) -> Result<bool, Error>
             }
         }
     }
-    if inner.workers().contains_key(id) || inner.claim(id, &row).await? {
+    if inner.workers().contains_key(id) || inner.claim(id, row.epoch).await? {
         return Ok(true);
     }
     Err(Error::Moving)

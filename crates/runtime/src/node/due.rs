@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use freehold_store::{leases, sessions};
-use freehold_types::{NodeId, TenantId};
+use freehold_store::leases::{self, Claimable};
+use freehold_types::TenantId;
 use futures_util::StreamExt;
 
 use super::CLAIMS;
@@ -49,33 +49,23 @@ async fn round(inner: &Arc<Inner>, after: &mut Option<TenantId>) -> Result<bool,
     let due = leases::due(inner.db(), &tenant, now, turn).await?;
     *after = Some(tenant);
     // What somebody holds is due to its holder, dead or alive.
-    let free = due.into_iter().filter(|row| row.node.is_none());
-    let free: Vec<Id> = free.map(|row| Id { tenant: row.tenant, session: row.session }).collect();
+    let free: Vec<Claimable> = due.into_iter().filter(|row| row.node.is_none()).collect();
     let some = !free.is_empty();
     futures_util::stream::iter(free)
-        .for_each_concurrent(CLAIMS, |id| async move {
-            take(inner, &id, None).await;
+        .for_each_concurrent(CLAIMS, |row| async move {
+            take(inner, row).await;
         })
         .await;
     Ok(some)
 }
 
-/// Takes one session into hand, if it is still held by this holder or by
-/// nobody: another node may have been faster.
-pub(super) async fn take(inner: &Arc<Inner>, id: &Id, holder: Option<NodeId>) {
-    if inner.is_stopping() || inner.workers().contains_key(id) {
+/// Takes one session into hand, if nobody claimed it since it was found.
+pub(super) async fn take(inner: &Arc<Inner>, found: Claimable) {
+    let id = Id { tenant: found.tenant, session: found.session };
+    if inner.is_stopping() || inner.workers().contains_key(&id) {
         return;
     }
-    let taken = async {
-        let row = sessions::get(inner.db(), &id.tenant, id.session).await?;
-        match row {
-            Some(row) if row.sealed_for.is_none() && row.node == holder => {
-                inner.claim(id, &row).await
-            }
-            _ => Ok(false),
-        }
-    };
-    if let Err(error) = taken.await {
+    if let Err(error) = inner.claim(&id, found.epoch).await {
         tracing::debug!(session = %id.session, %error, "a session is not taken now");
     }
 }

@@ -128,6 +128,17 @@ impl Sessions {
         self.inner.me()
     }
 
+    /// Where some other node is reached that lives: for who asks a node that
+    /// stops. Another one at each turn.
+    pub fn neighbour(&self, turn: usize) -> Option<Arc<str>> {
+        let members = self.inner.parts.members.as_ref()?;
+        let me = members.me();
+        let others = members.alive().into_iter().filter(|node| *node != me);
+        let others: Vec<Arc<str>> = others.filter_map(|node| members.address(node)).collect();
+        let at = turn.checked_rem(others.len())?;
+        others.get(at).cloned()
+    }
+
     /// How many sessions are in the node's hands.
     pub fn in_hand(&self) -> usize {
         self.inner.in_hand()

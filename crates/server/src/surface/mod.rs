@@ -33,7 +33,7 @@ use crate::http::body::{self, BodyBudget, BodyLimits};
 use crate::telemetry::Traces;
 use endpoint::Found;
 use failure::Failure;
-use forward::Whole;
+use forward::{Search, Whole};
 pub use reply::ReplyBody;
 pub(crate) use responses::State;
 
@@ -169,18 +169,23 @@ impl<L: Limits> Shared<L> {
         found: &Found,
         asking: &responses::Asking,
     ) -> Result<Response<ReplyBody>, Box<ApiError>> {
-        let answered = match found {
-            Found::Responses(place) => responses::answer(asking, place).await,
-            Found::Conversations(place) => conversations::answer(asking, place).await,
-            _ => Err(Failure::Api(unknown_path(&asking.head))),
-        };
-        match answered {
-            Ok(response) => Ok(response.map(ReplyBody::Own)),
-            Err(Failure::Api(error)) => Err(error),
-            Err(Failure::Elsewhere(address)) => {
-                let whole = Whole { head: &asking.head, body: asking.body.clone() };
-                let forwarded = forward::forward(&*self.state.transport, &address, whole).await?;
-                Ok(forwarded.map(ReplyBody::Own))
+        let mut search = Search::begin(&*self.state.env);
+        loop {
+            let answered = match found {
+                Found::Responses(place) => responses::answer(asking, place).await,
+                Found::Conversations(place) => conversations::answer(asking, place).await,
+                _ => Err(Failure::Api(unknown_path(&asking.head))),
+            };
+            let away = match answered {
+                Ok(response) => return Ok(response.map(ReplyBody::Own)),
+                Err(Failure::Api(error)) => return Err(error),
+                Err(Failure::Away(away)) => away,
+            };
+            let State { sessions, transport, .. } = &self.state;
+            let whole = Whole { head: &asking.head, body: asking.body.clone() };
+            match search.elsewhere(&away, sessions, &**transport, whole).await? {
+                forward::Next::Answer(response) => return Ok(response.map(ReplyBody::Own)),
+                forward::Next::Again => {}
             }
         }
     }

@@ -13,9 +13,9 @@ use http_body_util::{BodyExt as _, Limited};
 use serde::de::DeserializeOwned;
 
 use super::super::Admin;
-use super::access::Elsewhere;
 use crate::problem::Problem;
-use crate::surface::forward::{self, Whole};
+use crate::surface::failure::Away;
+use crate::surface::forward::{self, Search, Whole};
 
 /// The largest body: an input with pictures in it.
 const BODY_BYTES_MAX: usize = 32 << 20;
@@ -48,25 +48,28 @@ pub(super) async fn at_its_node(
     request: Request,
     next: Next,
 ) -> Response {
-    let (head, body) = request.into_parts();
+    let Ok(app) = admin.app() else { return next.run(request).await };
+    let (head, _) = request.into_parts();
+    let body = head.extensions.get::<Read>().map(|read| read.0.clone()).unwrap_or_default();
     let mut asked = head.clone();
     // Routing takes the prefix off; the other node wants it as it came.
     if let Some(OriginalUri(uri)) = asked.extensions.get().cloned() {
         asked.uri = uri;
     }
-    let response = next.run(Request::from_parts(head, body)).await;
-    let Some(Elsewhere(address)) = response.extensions().get::<Elsewhere>().cloned() else {
-        return response;
-    };
-    let Ok(app) = admin.app() else { return response };
-    let body = asked.extensions.get::<Read>().map(|read| read.0.clone()).unwrap_or_default();
-    let whole = Whole { head: &asked, body };
-    match forward::forward(&*app.transport, &address, whole).await {
-        Ok(answer) => answer,
-        Err(error) => {
-            let mut problem = Problem::new(Code::SessionUnreachable, error.message);
-            problem.retry_after_ms = error.retry_after_ms;
-            problem.into_response()
+    let mut search = Search::begin(&*app.env);
+    loop {
+        let request = Request::from_parts(head.clone(), Body::from(body.clone()));
+        let response = next.clone().run(request).await;
+        let Some(away) = response.extensions().get::<Away>().cloned() else { return response };
+        let whole = Whole { head: &asked, body: body.clone() };
+        match search.elsewhere(&away, &app.sessions, &*app.transport, whole).await {
+            Ok(forward::Next::Answer(answer)) => return answer,
+            Ok(forward::Next::Again) => {}
+            Err(lost) => {
+                let mut problem = Problem::new(lost.code, lost.message);
+                problem.retry_after_ms = Some(forward::Lost::RETRY_AFTER_MS);
+                return problem.into_response();
+            }
         }
     }
 }

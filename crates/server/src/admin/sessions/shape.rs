@@ -17,6 +17,7 @@ pub(super) fn row(row: &Session) -> Value {
         "created_at": row.created_at.to_string(),
         "updated_at": row.updated_at.to_string(),
         "sealed_for": row.sealed_for.as_deref(),
+        "node": row.node.map(|node| node.to_string()),
     })
 }
 
