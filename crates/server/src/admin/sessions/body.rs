@@ -48,6 +48,10 @@ pub(super) async fn at_its_node(
     request: Request,
     next: Next,
 ) -> Response {
+    if admin.app().is_ok_and(|app| app.members.is_none()) {
+        // There is no other node.
+        return next.run(request).await;
+    }
     let (head, body) = request.into_parts();
     let mut asked = head.clone();
     // Routing takes the prefix off; the other node wants it as it came.
