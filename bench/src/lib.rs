@@ -4,8 +4,8 @@
 //! `mock` is an upstream that answers as it is told, `hop` a bare hyper proxy
 //! that only copies, `load` a load generator. `compare` runs them and
 //! `freehold` side by side and prints the table; `overload` and `disconnects`
-//! fail where `freehold` does not bear what it should. `store`, `postgres` and
-//! `steps` try the stores by themselves.
+//! fail where `freehold` does not bear what it should. `store` tries the store by
+//! itself, `steps` sessions over both stores, `steps_http` sessions of a server.
 
 pub mod answers;
 pub mod child;
@@ -13,6 +13,7 @@ pub mod http;
 pub mod leave;
 pub mod load;
 pub mod proc;
+pub mod slow;
 pub mod steps;
 pub mod subject;
 pub mod verdict;

@@ -200,6 +200,7 @@ fn serve_on(
     let app = Arc::clone(app);
     Workers::start(count, move |index| {
         freehold_gateway::transport::set_worker(index);
+        freehold_runtime::sessions::work_here();
         let surface = Dialects::new(
             State::of(&app),
             Arc::clone(&app.control),

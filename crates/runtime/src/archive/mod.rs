@@ -16,6 +16,7 @@ use freehold_store::sessions::{self, Session};
 use freehold_types::{BlobError, BlobName, Blobs, Db, Env, Offset, SessionId, TenantId};
 use serde_json::Value;
 
+use crate::answer::size;
 use crate::content::About;
 use crate::event::{BODY_DEPTH_MAX, Content, DecodeError, Event, Hash, INLINE_BYTES_MAX, VERSION};
 use crate::seal::{ContentKey, KeyWrap, Place};
@@ -263,11 +264,11 @@ impl Reader {
     /// A content that an event can hold: a large one goes into a blob.
     pub(crate) async fn stowed(&self, content: &mut Content) -> Result<Option<BlobRef>, Error> {
         let Content::Inline(value) = content else { return Ok(None) };
-        let plain = serde_json::to_vec(value);
-        let plain = plain.map_err(|error| Error::Defect(error.to_string()))?;
-        if plain.len() <= INLINE_BYTES_MAX && !is_deep(value, CONTENT_DEPTH_MAX) {
+        if size::of(value) <= INLINE_BYTES_MAX && !is_deep(value, CONTENT_DEPTH_MAX) {
             return Ok(None);
         }
+        let plain = serde_json::to_vec(value);
+        let plain = plain.map_err(|error| Error::Defect(error.to_string()))?;
         if plain.len() > CONTENT_BYTES_MAX {
             return Err(Error::Content(format!(
                 "a content of {} bytes; the most is {CONTENT_BYTES_MAX}",

@@ -7,6 +7,7 @@
 mod door;
 mod error;
 mod fork;
+mod home;
 mod live;
 mod options;
 mod place;
@@ -24,6 +25,7 @@ use tokio::task::JoinHandle;
 
 pub use door::{By, Key, NewSession, Receipt};
 pub use error::Error;
+pub use home::work_here;
 pub(crate) use live::Live;
 pub use options::Options;
 pub use tail::Tail;
@@ -68,7 +70,8 @@ pub(crate) struct Inner {
     /// The sessions that somebody listens to, or that are in hand.
     lives: Mutex<BTreeMap<Id, Weak<Live>>>,
     stopping: AtomicBool,
-    /// Where workers run: whoever asks may be on a thread that ends before.
+    /// Where workers run whose sessions nobody asked for on a thread with a
+    /// [home](work_here).
     pub(crate) runtime: tokio::runtime::Handle,
     /// Rung when the node is to stop.
     pub(crate) stop: watch::Sender<bool>,

@@ -11,7 +11,7 @@ use freehold_types::{DbError, Offset, UnitId};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
-use super::{By, Error, Inner, Key, Receipt};
+use super::{By, Error, Inner, Key, Receipt, home};
 use crate::archive::Id;
 use crate::decide::{Cue, Refused};
 use crate::event::Name;
@@ -149,7 +149,7 @@ impl Inner {
         let (own, told) = (tag.clone(), Arc::clone(&stale));
         let post = worker::Post { inner, id: id_of, live, inbox, tag: own, stale: told };
         let worker = worker::run(post, start);
-        let task = self.runtime.spawn(worker).abort_handle();
+        let task = home::of_thread().as_ref().unwrap_or(&self.runtime).spawn(worker).abort_handle();
         workers.insert(id.clone(), Handle { mail, tag, task, stale });
         Ok(true)
     }

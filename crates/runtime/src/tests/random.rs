@@ -145,8 +145,14 @@ impl World {
     }
 
     fn input(&mut self) {
-        let busy = [Busy::Reject, Busy::Enqueue, Busy::Interrupt, Busy::Rollback, Busy::Steer];
-        let busy = self.random.pick(&busy);
+        let busy = self.random.pick(&[
+            Busy::Reject,
+            Busy::Enqueue,
+            Busy::Interrupt,
+            Busy::Rollback,
+            Busy::Steer,
+            Busy::Quiet,
+        ]);
         self.give(Desk::input(busy), true);
     }
 
@@ -415,6 +421,7 @@ fn check_rest(world: &World) {
     let mut first_in_line: BTreeMap<Offset, Busy> = BTreeMap::new();
     for event in &world.desk.events {
         match &event.fact {
+            Fact::InputAccepted(fact) if fact.busy == Busy::Quiet => {}
             Fact::InputAccepted(fact) => {
                 waiting.push(event.offset);
                 first_in_line.insert(event.offset, fact.busy);

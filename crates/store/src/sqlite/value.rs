@@ -80,42 +80,46 @@ impl<'c> Prepared<'c> {
     }
 }
 
-/// Runs statements that change rows. The last one stays at hand: a unit tends
-/// to repeat it.
+/// Statements that a runner has at hand.
+const AT_HAND: usize = 24;
+
+/// Runs statements that change rows. Those of late stay at hand: units tend to
+/// be alike.
 pub(super) struct Runner<'c> {
     connection: &'c Connection,
-    last: Option<(&'static str, Prepared<'c>)>,
+    /// The latest first.
+    at_hand: Vec<(&'static str, Prepared<'c>)>,
 }
 
 impl<'c> Runner<'c> {
     pub(super) fn new(connection: &'c Connection) -> Self {
-        Self { connection, last: None }
+        Self { connection, at_hand: Vec::new() }
+    }
+
+    /// The connection.
+    pub(super) fn connection(&self) -> &'c Connection {
+        self.connection
     }
 
     /// Tells how many rows the statement changed.
     pub(super) fn execute(&mut self, sql: &'static str, args: &[Value]) -> Result<u64, DbError> {
-        let (_, prepared) = match self.last.take() {
-            // Compared by address: comparing the text would cost what is saved.
-            Some(last) if std::ptr::eq(last.0, sql) => self.last.insert(last),
-            other => {
+        // Compared by address: comparing the text would cost what is saved.
+        match self.at_hand.iter().position(|(known, _)| std::ptr::eq(*known, sql)) {
+            Some(0) => {}
+            Some(at) => self.at_hand.swap(at, 0),
+            None => {
                 // Back into the connection's cache first.
-                drop(other);
-                self.last.insert((sql, Prepared::new(self.connection, sql)?))
+                self.at_hand.truncate(AT_HAND - 1);
+                self.at_hand.insert(0, (sql, Prepared::new(self.connection, sql)?));
             }
+        }
+        let Some((_, prepared)) = self.at_hand.first_mut() else {
+            return Err(DbError::Other("no statement".into()));
         };
         prepared.bind(args)?;
         let changed = prepared.statement.raw_execute().map_err(|e| fault(&e))?;
         Ok(u64::try_from(changed).unwrap_or(u64::MAX))
     }
-}
-
-/// Runs one statement that changes rows, and tells how many.
-pub(super) fn execute(
-    connection: &Connection,
-    sql: &'static str,
-    args: &[Value],
-) -> Result<u64, DbError> {
-    Runner::new(connection).execute(sql, args)
 }
 
 /// Runs a query and takes all its rows.

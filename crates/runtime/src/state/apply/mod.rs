@@ -16,7 +16,7 @@ use freehold_types::Offset;
 pub(crate) use tool::tool_hash;
 
 use super::State;
-use crate::event::{Event, Fact};
+use crate::event::{Busy, Event, Fact};
 
 /// An event that does not fit the events before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,8 +57,11 @@ impl State {
             Fact::Unsealed(_) => self.unsealed(),
             Fact::Pinned(fact) => self.pinned(fact),
             Fact::Unpinned(fact) => self.unpinned(fact),
+            Fact::InputAccepted(fact) if fact.busy == Busy::Quiet => {
+                self.joined(event, fact.settings)
+            }
             Fact::InputAccepted(fact) => self.queued(event, fact.busy, fact.settings),
-            Fact::SignalReceived(_) => self.queued(event, crate::event::Busy::Enqueue, false),
+            Fact::SignalReceived(_) => self.queued(event, Busy::Enqueue, false),
             Fact::InputTaken(fact) => self.input_taken(event, fact),
             Fact::TurnStarted(fact) => self.turn_started(event, fact),
             Fact::TurnWaiting(_) => self.turn_waiting(event),

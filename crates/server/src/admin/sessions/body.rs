@@ -26,31 +26,35 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 struct Read(Bytes);
 
-/// Reads the body before anything else.
-pub(super) async fn whole(request: Request, next: Next) -> Result<Response, Problem> {
-    let (mut head, body) = request.into_parts();
+/// Reads the body.
+async fn whole(body: Body) -> Result<Bytes, Problem> {
     let read = tokio::time::timeout(PATIENCE, Limited::new(body, BODY_BYTES_MAX).collect());
     let read = read
         .await
         .map_err(|_| Problem::invalid(format!("the body did not arrive within {PATIENCE:?}")))?;
-    let bytes = read
-        .map_err(|error| {
-            Problem::new(Code::BodyTooLarge, format!("the body cannot be read: {error}"))
-        })?
-        .to_bytes();
-    head.extensions.insert(Read(bytes.clone()));
-    Ok(next.run(Request::from_parts(head, Body::from(bytes))).await)
+    let bytes = read.map_err(|error| {
+        Problem::new(Code::BodyTooLarge, format!("the body cannot be read: {error}"))
+    })?;
+    Ok(bytes.to_bytes())
 }
 
-/// Has the node answer that has the session.
+/// Reads the body before anything else, and has the node answer that has the
+/// session.
 pub(super) async fn at_its_node(
     State(admin): State<Admin>,
     request: Request,
     next: Next,
 ) -> Response {
-    let Ok(app) = admin.app() else { return next.run(request).await };
-    let (head, _) = request.into_parts();
-    let body = head.extensions.get::<Read>().map(|read| read.0.clone()).unwrap_or_default();
+    let (mut head, body) = request.into_parts();
+    let body = match whole(body).await {
+        Ok(body) => body,
+        Err(problem) => return problem.into_response(),
+    };
+    head.extensions.insert(Read(body.clone()));
+    let Some(app) = admin.app().ok().filter(|app| app.members.is_some()) else {
+        // There is no other node.
+        return next.run(Request::from_parts(head, Body::from(body))).await;
+    };
     let mut asked = head.clone();
     // Routing takes the prefix off; the other node wants it as it came.
     if let Some(OriginalUri(uri)) = asked.extensions.get().cloned() {

@@ -28,7 +28,7 @@ mod timers;
 mod webhooks;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post, put};
 
 use super::Admin;
@@ -58,7 +58,6 @@ pub(super) fn routes(admin: &Admin) -> Router<Admin> {
         .route("/sessions/{id}/webhooks/{name}", delete(webhooks::unmake))
         .route("/approvals", get(approvals::inbox))
         .layer(from_fn_with_state(admin.clone(), body::at_its_node))
-        .layer(from_fn(body::whole))
 }
 
 /// What needs no key: the token in the path is one.
@@ -66,5 +65,4 @@ pub(super) fn open(admin: &Admin) -> Router<Admin> {
     Router::new()
         .route("/webhooks/{token}", post(webhooks::receive))
         .layer(from_fn_with_state(admin.clone(), body::at_its_node))
-        .layer(from_fn(body::whole))
 }
