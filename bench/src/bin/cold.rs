@@ -128,7 +128,8 @@ fn first(to: SocketAddr, session: &str, after: u64) -> Result<()> {
     let mut socket = TcpStream::connect(to)?;
     socket.set_read_timeout(Some(Duration::from_secs(10)))?;
     let path = path(session, &format!("/stream?after={after}"));
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {to}\r\nauthorization: Bearer {ADMIN}\r\n\r\n");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nhost: {to}\r\nauthorization: Bearer {ADMIN}\r\n\r\n");
     socket.write_all(request.as_bytes())?;
     let (mut frames, mut part) = (Frames::default(), vec![0; 64 << 10]);
     loop {

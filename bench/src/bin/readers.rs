@@ -171,7 +171,8 @@ async fn follow(
 ) -> Result<()> {
     let mut socket = TcpStream::connect(to).await?;
     let path = format!("/v1/freehold/sessions/{session}/stream?after={after}");
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {to}\r\nauthorization: Bearer {ADMIN}\r\n\r\n");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nhost: {to}\r\nauthorization: Bearer {ADMIN}\r\n\r\n");
     socket.write_all(request.as_bytes()).await?;
     let (mut frames, mut part, mut counted) = (Frames::default(), vec![0; 16 << 10], false);
     loop {
@@ -199,7 +200,8 @@ async fn follow(
 impl Seen {
     fn take(&mut self, frame: &Frame, at: Timestamp) -> Result<()> {
         let data: Value = serde_json::from_str(&frame.data).map_err(Error::other)?;
-        let made: Timestamp = data["at"].as_str().unwrap_or_default().parse().map_err(Error::other)?;
+        let made: Timestamp =
+            data["at"].as_str().unwrap_or_default().parse().map_err(Error::other)?;
         let delay = at.as_microsecond() - made.as_microsecond();
         self.delays.push(u64::try_from(delay).unwrap_or(0));
         self.offsets.extend(frame.offset());
@@ -228,7 +230,10 @@ fn judge(
         ("writer's answer, with readers", beside),
     ] {
         let (p50, p99) = (ms(times, 0.5), ms(times, 0.99));
-        println!("{name:<30} p50 {p50:>7.2} ms  p99 {p99:>7.2} ms  most {:>7.2} ms", ms(times, 1.0));
+        println!(
+            "{name:<30} p50 {p50:>7.2} ms  p99 {p99:>7.2} ms  most {:>7.2} ms",
+            ms(times, 1.0)
+        );
     }
     let mut verdict = Verdict::default();
     verdict.none("readers with a loss, a duplicate or a break", wrong);

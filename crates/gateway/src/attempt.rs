@@ -294,8 +294,7 @@ pub(crate) async fn attempt(
     if deployment.provider.local {
         return Box::pin(on_engine(doors, asked, deployment, request)).await;
     }
-    let out =
-        wire::outgoing(asked, deployment, request).map_err(Failed::unsent)?;
+    let out = wire::outgoing(asked, deployment, request).map_err(Failed::unsent)?;
     let (dialect, cut_usage) = match out.lane {
         Lane::Bytes { cut_usage } => (asked.dialect, cut_usage),
         Lane::Cross(to) => (to, false),

@@ -31,11 +31,7 @@ use crate::{Gateway, refuse};
 
 impl Gateway {
     /// Answers a model call, whose body is no longer in it.
-    pub(crate) async fn model(
-        &self,
-        call: &Call,
-        body: Bytes,
-    ) -> Result<Reply, Box<ApiError>> {
+    pub(crate) async fn model(&self, call: &Call, body: Bytes) -> Result<Reply, Box<ApiError>> {
         let plan = self.plan.load();
         let scan = scan::scan(&body).map_err(|e| refuse::bad_body(&e))?.into_owned();
         let dialect = call.endpoint.dialect();

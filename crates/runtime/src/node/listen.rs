@@ -40,7 +40,7 @@ async fn read_on(
     let head = live.head();
     if head == Offset::START || whether_gone {
         match sessions::get(inner.db(), &id.tenant, id.session).await? {
-            Some(row) => live.ring(Offset(row.head)),
+            Some(row) => live.announce(Offset(row.head)),
             None => live.end(),
         }
         if head == Offset::START {
