@@ -9,10 +9,13 @@
 
 pub mod answers;
 pub mod child;
+pub mod client;
+pub mod frames;
 pub mod http;
 pub mod leave;
 pub mod load;
 pub mod proc;
+pub mod site;
 pub mod slow;
 pub mod steps;
 pub mod subject;

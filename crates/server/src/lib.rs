@@ -23,6 +23,7 @@ pub mod ops;
 pub mod out;
 pub mod problem;
 pub mod request_id;
+pub mod resident;
 pub mod serve;
 pub mod surface;
 mod sweep;

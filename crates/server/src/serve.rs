@@ -19,7 +19,7 @@ use crate::http::tls::{self, Certificates};
 use crate::http::workers::{Workers, cores};
 use crate::surface::{Dialects, State};
 use crate::telemetry::Telemetry;
-use crate::{admin, admin_key, data_folder, master_key, sweep, together};
+use crate::{admin, admin_key, data_folder, master_key, resident, sweep, together};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +121,7 @@ impl Server {
         drop(tokio::spawn(confirm_keys(Arc::clone(&app))));
         drop(tokio::spawn(forget_old_exchanges(Arc::clone(&app))));
         drop(tokio::spawn(sweep::run(Arc::clone(&app))));
+        drop(tokio::spawn(settle_down(Arc::clone(&app))));
         let watcher = Arc::clone(&app.watcher);
         drop(tokio::spawn(async move { watcher.run().await }));
         let workers = serve_on(workers, &app, tls, limits)
@@ -253,6 +254,16 @@ async fn forget_old_exchanges(app: Arc<App>) {
         }
         app.env.sleep(FORGET).await;
     }
+}
+
+/// How long starting goes on in the background.
+const SETTLED: Duration = Duration::from_millis(250);
+
+/// Gives back what only starting needed.
+async fn settle_down(app: Arc<App>) {
+    app.env.sleep(SETTLED).await;
+    // It reads files, and page tables are taken apart: half a millisecond.
+    drop(tokio::task::spawn_blocking(resident::give_back).await);
 }
 
 /// The admin API for whoever may open the data folder.

@@ -61,6 +61,10 @@ pub struct PoolSettings {
 /// balancers drop theirs, so that we seldom write into a closed one.
 const IDLE_KEPT: Duration = Duration::from_secs(50);
 
+/// What is read from an HTTP/1 connection at once, in bytes. The buffer grows
+/// with the first large answer, and stays as long as the connection.
+const READ_BYTES_MAX: usize = 64 << 10;
+
 #[derive(Clone)]
 struct PooledClient {
     client: Client<Connector, Outgoing>,
@@ -158,6 +162,7 @@ impl HttpTransport {
             .http2_keep_alive_interval(Duration::from_secs(20))
             .http2_keep_alive_while_idle(false)
             .http1_max_headers(200)
+            .http1_max_buf_size(READ_BYTES_MAX)
             .set_host(true);
         Ok(PooledClient { client: builder.build(connector), proxy_authorization })
     }

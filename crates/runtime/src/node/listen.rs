@@ -69,7 +69,7 @@ async fn look(
         for id in ids {
             let Some(live) = heard.get(id) else { continue };
             match heads.get(id).copied().map(Offset) {
-                Some(head) if live.head() == Offset::START => live.ring(head),
+                Some(head) if live.head() == Offset::START => live.announce(head),
                 Some(head) if head > live.head() => {
                     let id = Id { tenant: tenant.clone(), session: *id };
                     moved.push((id, Arc::clone(live)));

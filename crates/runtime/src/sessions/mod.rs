@@ -51,6 +51,9 @@ pub struct Parts {
     pub tools: Arc<dyn Tools>,
 }
 
+/// Sessions that are listened to or in hand, for which there is always room.
+const LIVES_LEAST: usize = 64;
+
 /// The runtime of a node. Cheap to share.
 pub struct Sessions {
     pub(crate) inner: Arc<Inner>,
@@ -188,6 +191,12 @@ impl Inner {
         let mut lives = lock(&self.lives);
         if let Some(live) = lives.get(id).and_then(Weak::upgrade) {
             return live;
+        }
+        // Before it grows, those go that nobody cares for any more.
+        if lives.len() == lives.capacity() {
+            lives.retain(|_, live| live.strong_count() > 0);
+            let more = lives.len().max(LIVES_LEAST);
+            lives.reserve(more);
         }
         let live = Arc::new(Live::new(head));
         lives.insert(id.clone(), Arc::downgrade(&live));

@@ -11,6 +11,7 @@ use super::project::project;
 use super::settle::{Doom, PAUSE_MAX, PAUSE_MIN};
 use super::{Over, Worker, phase, projections};
 use crate::decide::{Cue, Refused};
+use crate::event::Event;
 use crate::sessions::{By, Error};
 
 impl Worker<'_> {
@@ -47,9 +48,9 @@ impl Worker<'_> {
         head.0.saturating_sub(self.snapshot.0) >= self.inner().options.snapshot_every
     }
 
-    /// A batch is durable: it is the state now, listeners hear of it, and what
-    /// it owes is noted.
-    pub(super) fn committed(&mut self, batch: Batch) {
+    /// A batch is durable: it is the state now, and what it owes is noted. Gives
+    /// the events that listeners are to hear of.
+    pub(super) fn committed(&mut self, batch: Batch) -> Vec<Event> {
         if self.is_snapshot_due(batch.state.head) {
             self.snapshot = batch.state.head;
         }
@@ -59,8 +60,13 @@ impl Worker<'_> {
         self.wake = batch.wake;
         self.since = batch.began;
         self.rules = batch.rules;
-        self.post.live.tell(batch.events.into_iter().map(Arc::new));
         self.running.owe(batch.actions);
+        batch.events
+    }
+
+    /// Listeners hear of committed events.
+    pub(super) fn tell(&self, events: Vec<Event>) {
+        self.post.live.tell(events.into_iter().map(Arc::new));
     }
 
     /// Something happened inside: it is recorded, however long the store
@@ -88,7 +94,8 @@ impl Worker<'_> {
         self.append(&mut unit, &batch)?;
         match self.settle_surely(unit).await {
             Ok(()) => {
-                self.committed(batch);
+                let events = self.committed(batch);
+                self.tell(events);
                 self.perform();
                 Ok(())
             }

@@ -136,9 +136,11 @@ impl Worker<'_> {
         }
         match self.settle_once(unit).await {
             Ok(()) => {
-                self.committed(batch);
+                let events = self.committed(batch);
                 let receipt = self.receipt(first, false);
+                // Before a thousand listeners are woken.
                 mail.answer(Ok(receipt));
+                self.tell(events);
                 self.perform();
                 Ok(true)
             }
