@@ -18,7 +18,7 @@ use tracing_subscriber::layer::{Context, Filter, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, Registry, fmt, reload};
 
-use super::json::JsonLine;
+use super::json::{self, JsonLines};
 use super::{EXCHANGE, Traces};
 use crate::config::{LogFormat, LogLevel, LogOptions};
 
@@ -44,9 +44,7 @@ impl Logs {
         let (filter, handle) = reload::Layer::new(LogFilter::new(options));
         let usual = if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
         let layer = match options.format.unwrap_or(usual) {
-            LogFormat::Json => {
-                fmt::layer().event_format(JsonLine).with_writer(queue.clone()).boxed()
-            }
+            LogFormat::Json => JsonLines(queue.clone()).boxed(),
             LogFormat::Text => fmt::layer().with_ansi(false).with_writer(queue.clone()).boxed(),
         };
         tracing_subscriber::registry()
@@ -180,7 +178,13 @@ impl Lines {
     }
 }
 
-/// One line, queued when dropped.
+impl json::Lines for Queue {
+    fn push(&self, line: &[u8]) {
+        self.0.push(line);
+    }
+}
+
+/// One line of text, queued when dropped.
 struct Line<'a> {
     queue: &'a Queue,
     bytes: Vec<u8>,

@@ -67,44 +67,74 @@ impl<'c> Prepared<'c> {
         Ok(Self { statement, places })
     }
 
-    fn bind(&mut self, args: &[Value]) -> Result<(), DbError> {
+    /// Gives the statement its arguments. It keeps those of its last run, which
+    /// are `bound`: what is the same as then need not be copied into it again.
+    fn bind(&mut self, args: &[Value], bound: &[Value]) -> Result<(), DbError> {
         let wanted = self.places.len();
         if wanted != args.len() {
             let given = args.len();
             return Err(DbError::Other(format!("{given} arguments for {wanted} placeholders")));
         }
-        for (index, arg) in self.places.iter().filter_map(|place| args.get(*place)).enumerate() {
-            self.statement.raw_bind_parameter(index + 1, Argument(arg)).map_err(|e| fault(&e))?;
+        for (index, place) in self.places.iter().enumerate() {
+            let Some(arg) = args.get(*place) else { continue };
+            if bound.get(*place).is_none_or(|bound| !is_same(bound, arg)) {
+                let bind = self.statement.raw_bind_parameter(index + 1, Argument(arg));
+                bind.map_err(|e| fault(&e))?;
+            }
         }
         Ok(())
     }
 }
 
-/// Runs statements that change rows. The last one stays at hand: a unit tends
-/// to repeat it.
-pub(super) struct Runner<'c> {
-    connection: &'c Connection,
-    last: Option<(&'static str, Prepared<'c>)>,
+/// Whether two arguments are the same, as far as that is seen at a glance: texts
+/// and bytes are if they are shared.
+fn is_same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::I64(a), Value::I64(b)) => a == b,
+        (Value::Text(Some(a)), Value::Text(Some(b))) => Arc::ptr_eq(a, b),
+        (Value::Text(None), Value::Text(None)) => true,
+        (Value::Bytes(Some(a)), Value::Bytes(Some(b))) => Arc::ptr_eq(a, b),
+        // Two floats may be equal and differ in their bits.
+        _ => false,
+    }
 }
 
-impl<'c> Runner<'c> {
+/// Runs statements that change rows. The last one stays at hand, with what it
+/// was given: a unit tends to repeat it.
+pub(super) struct Runner<'c, 'a> {
+    connection: &'c Connection,
+    last: Option<Last<'c, 'a>>,
+}
+
+/// A statement, and the arguments that it has.
+struct Last<'c, 'a> {
+    sql: &'static str,
+    prepared: Prepared<'c>,
+    bound: &'a [Value],
+}
+
+impl<'c, 'a> Runner<'c, 'a> {
     pub(super) fn new(connection: &'c Connection) -> Self {
         Self { connection, last: None }
     }
 
     /// Tells how many rows the statement changed.
-    pub(super) fn execute(&mut self, sql: &'static str, args: &[Value]) -> Result<u64, DbError> {
-        let (_, prepared) = match self.last.take() {
+    pub(super) fn execute(&mut self, sql: &'static str, args: &'a [Value]) -> Result<u64, DbError> {
+        let last = match self.last.take() {
             // Compared by address: comparing the text would cost what is saved.
-            Some(last) if std::ptr::eq(last.0, sql) => self.last.insert(last),
+            Some(last) if std::ptr::eq(last.sql, sql) => self.last.insert(last),
             other => {
                 // Back into the connection's cache first.
                 drop(other);
-                self.last.insert((sql, Prepared::new(self.connection, sql)?))
+                let prepared = Prepared::new(self.connection, sql)?;
+                self.last.insert(Last { sql, prepared, bound: &[] })
             }
         };
-        prepared.bind(args)?;
-        let changed = prepared.statement.raw_execute().map_err(|e| fault(&e))?;
+        // If this fails in the middle, nobody knows what it has.
+        let bound = std::mem::take(&mut last.bound);
+        last.prepared.bind(args, bound)?;
+        last.bound = args;
+        let changed = last.prepared.statement.raw_execute().map_err(|e| fault(&e))?;
         Ok(u64::try_from(changed).unwrap_or(u64::MAX))
     }
 }
@@ -125,7 +155,7 @@ pub(crate) fn query(
     args: &[Value],
 ) -> Result<Vec<Row>, DbError> {
     let mut prepared = Prepared::new(connection, sql)?;
-    prepared.bind(args)?;
+    prepared.bind(args, &[])?;
     let width = prepared.statement.column_count();
     let mut found = Vec::new();
     let mut rows = prepared.statement.raw_query();
@@ -184,6 +214,37 @@ mod tests {
         let db = Connection::open_in_memory().unwrap();
         assert!(matches!(query(&db, "SELECT $1, $2", &args![1_i64]), Err(DbError::Other(_))));
         assert!(matches!(query(&db, "SELECT 1", &args![1_i64]), Err(DbError::Other(_))));
+    }
+
+    #[test]
+    fn a_statement_that_is_repeated_gets_what_has_changed() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch("CREATE TABLE t (a, b, c)").unwrap();
+        let shared: Arc<str> = "shared".into();
+        let rows = [
+            args![1_i64, Arc::clone(&shared), None::<&str>],
+            args![1_i64, Arc::clone(&shared), "now"],
+            args![None::<i64>, "other", "now"],
+            args![2_i64, None::<&str>, None::<&str>],
+            args![2_i64, shared, 0.5],
+        ];
+        let mut runner = Runner::new(&db);
+        for row in &rows {
+            assert_eq!(runner.execute("INSERT INTO t VALUES ($2, $1, $3)", row), Ok(1));
+        }
+        let found = query(&db, "SELECT b, a, c FROM t ORDER BY rowid", &[]).unwrap();
+        for (mut found, row) in found.into_iter().zip(&rows) {
+            for value in row {
+                match value {
+                    Value::I64(n) => assert_eq!(found.take::<Option<i64>>(), Ok(*n)),
+                    Value::F64(x) => assert_eq!(found.take::<Option<f64>>(), Ok(*x)),
+                    Value::Text(text) => {
+                        assert_eq!(found.take::<Option<Arc<str>>>(), Ok(text.clone()));
+                    }
+                    Value::Bytes(_) => unreachable!(),
+                }
+            }
+        }
     }
 
     #[test]
