@@ -87,7 +87,7 @@ impl Book {
             first_byte: None,
             attempts: 0,
             deployment: None,
-            model_there: Arc::from(""),
+            model_there: Arc::default(),
             trying: None,
             beside: None,
             under_way: false,
