@@ -9,7 +9,7 @@ use freehold_llm::model::{ApiError, Request};
 use freehold_llm::scan::{Edit, Piece, Scan, pieces, splice};
 use freehold_llm::{Dialect, Losses, Quirk, RequestTarget};
 use freehold_types::{Code, Target, WireBody, WireRequest};
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::ACCEPT;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use memchr::memmem;
 
@@ -258,7 +258,9 @@ pub(crate) fn outgoing<'a>(
         let lane = if to == asked.dialect { Lane::Bytes { cut_usage } } else { Lane::Cross(to) };
         (body, lane, losses)
     };
-    let uri = uri(provider, provider.paths.dialects.get(&to).map(String::as_str), &model)?;
+    let uri = || uri(provider, provider.paths.dialects.get(&to).map(String::as_str), &model);
+    let fixed = !deployment.model.contains('*');
+    let uri = if fixed { deployment.uris.get(to, uri) } else { uri() }?;
     let mut headers = headers(provider, asked.call, to == Dialect::Messages);
     if asked.stream {
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
@@ -395,10 +397,6 @@ const FORWARDED_MESSAGES: [HeaderName; 2] =
 /// does.
 pub(crate) fn headers(provider: &Provider, call: &Call, messages: bool) -> HeaderMap {
     let mut headers = provider.headers.clone();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Auth::Header(name, value) = &provider.auth {
-        headers.insert(name, value.clone());
-    }
     let beyond: &[HeaderName] = if messages { &FORWARDED_MESSAGES } else { &[] };
     for name in FORWARDED.iter().chain(beyond) {
         let mut values = call.headers.get_all(name).iter();

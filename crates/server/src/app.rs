@@ -25,6 +25,7 @@ use crate::config::watch::Watcher;
 use crate::config::{self, Config, Live, Otherwise};
 use crate::http::body::{BodyBudget, BodyLimits};
 use crate::http::drain::Drain;
+use crate::http::lag::Lag;
 use crate::http::tls::Certificates;
 use crate::ops::Responses;
 use crate::serve::{Error, Start};
@@ -63,6 +64,8 @@ pub struct App {
     pub sessions: Arc<Sessions>,
     /// Ends it all.
     pub drain: Drain,
+    /// How far each worker is behind.
+    pub lags: Vec<Arc<Lag>>,
     /// Answers, counted.
     pub responses: Responses,
     /// Logs and traces.
@@ -125,6 +128,7 @@ pub(crate) async fn open(
     let (sessions, toolbox) =
         sessions(archive.clone(), models, members.clone(), Arc::clone(&transport) as _, &config)?;
     let drain = Drain::new(config.server.connections_max);
+    let lags = (0..workers).map(|_| Arc::new(Lag::new(Arc::clone(&env)))).collect();
     let config = Live::new(config);
     let follow = Follow {
         control: Arc::clone(&control),
@@ -147,6 +151,7 @@ pub(crate) async fn open(
         members,
         keyring,
         sessions,
+        lags,
         gateway,
         secrets: Arc::new(archive),
         transport,

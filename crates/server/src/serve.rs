@@ -15,6 +15,7 @@ use crate::config::{self, Config, Source};
 use crate::edge::Edge;
 use crate::http::accept::accept;
 use crate::http::connection::{Limits, serve_tcp};
+use crate::http::lag::Lag;
 use crate::http::tls::{self, Certificates};
 use crate::http::workers::{Workers, cores};
 use crate::surface::{Dialects, State};
@@ -202,12 +203,18 @@ fn serve_on(
     Workers::start(count, move |index| {
         freehold_gateway::transport::set_worker(index);
         freehold_runtime::sessions::work_here();
+        let lag = app.lags.get(index).cloned().unwrap_or_else(|| {
+            // There is one for each; this one is of no number.
+            Arc::new(Lag::new(Arc::clone(&app.env)))
+        });
+        drop(tokio::spawn(Arc::clone(&lag).watch()));
         let surface = Dialects::new(
             State::of(&app),
             Arc::clone(&app.control),
             app.config.clone(),
             app.bodies.clone(),
             app.telemetry.traces.clone(),
+            lag,
         );
         let edge = Edge::new(&app, surface);
         let (drain, tls) = (app.drain.clone(), tls.clone());

@@ -142,8 +142,11 @@ impl Scan<'_> {
 
     /// Sets the model.
     pub fn set_model(&self, name: &str) -> Edit<'static> {
-        let json = serde_json::Value::from(name).to_string();
-        let edit = self.set("model", self.model.as_ref(), &json);
+        let json = serde_json::to_string(name).unwrap_or_default();
+        if let Some(field) = &self.model {
+            return Edit { span: field.span.clone(), with: json.into_bytes().into() };
+        }
+        let edit = self.set::<()>("model", None, &json);
         Edit { span: edit.span, with: edit.with.into_owned().into() }
     }
 

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::Counters;
 use super::checkpoint::Doorbell;
 use super::queue::{AbandonOnExit, Queue};
-use super::value::{Runner, fault};
+use super::value::{Hand, Runner, fault};
 
 /// Bounds of one commit, so that nobody waits long behind others.
 const COMMIT_MAX_UNITS: usize = 1024;
@@ -33,11 +33,11 @@ pub(super) fn run(
     counters: &Counters,
 ) {
     let _abandon = AbandonOnExit(queue);
-    let mut runner = Runner::new(connection);
+    let mut hand = Hand::new(connection);
     while let Some(jobs) = queue.take(COMMIT_MAX_UNITS, COMMIT_MAX_WEIGHT) {
         let (units, answers): (Vec<Unit>, Vec<_>) =
             jobs.into_iter().map(|job| (job.unit, job.answer)).unzip();
-        let outcomes = match commit(&mut runner, &units) {
+        let outcomes = match commit(&mut hand, &units) {
             Ok(outcomes) => {
                 counters.commits.fetch_add(1, Ordering::Relaxed);
                 counters.units.fetch_add(units.len() as u64, Ordering::Relaxed);
@@ -56,7 +56,8 @@ pub(super) fn run(
 /// Runs units in one transaction. `Err` if that came to nothing as a whole;
 /// else what became of each. No outcome is true before this returns, not even
 /// a failed guard: it may have failed on another unit's uncommitted rows.
-fn commit(runner: &mut Runner<'_>, units: &[Unit]) -> Result<Vec<Outcome>, DbError> {
+fn commit(hand: &mut Hand<'_>, units: &[Unit]) -> Result<Vec<Outcome>, DbError> {
+    let runner = &mut Runner::new(hand);
     begin(runner)?;
     let outcomes = match run_all(runner, units) {
         Some(outcomes) => outcomes,
@@ -73,7 +74,7 @@ fn commit(runner: &mut Runner<'_>, units: &[Unit]) -> Result<Vec<Outcome>, DbErr
 }
 
 /// Begins a transaction; one that is open comes to nothing.
-fn begin(runner: &mut Runner<'_>) -> Result<(), DbError> {
+fn begin(runner: &mut Runner<'_, '_, '_>) -> Result<(), DbError> {
     if !runner.connection().is_autocommit() {
         execute(runner, "ROLLBACK")?;
     }
@@ -82,12 +83,12 @@ fn begin(runner: &mut Runner<'_>) -> Result<(), DbError> {
 
 /// Runs units without a way back for each, for that costs a copy of every page
 /// that a unit changes. `None` once one fails, and then nothing counts.
-fn run_all(runner: &mut Runner<'_>, units: &[Unit]) -> Option<Vec<Outcome>> {
+fn run_all<'a>(runner: &mut Runner<'_, '_, 'a>, units: &'a [Unit]) -> Option<Vec<Outcome>> {
     units.iter().map(|unit| run_statements(runner, unit).ok().map(Ok)).collect()
 }
 
 /// Runs units anew in a fresh transaction, each in a savepoint.
-fn run_each(runner: &mut Runner<'_>, units: &[Unit]) -> Result<Vec<Outcome>, DbError> {
+fn run_each<'a>(runner: &mut Runner<'_, '_, 'a>, units: &'a [Unit]) -> Result<Vec<Outcome>, DbError> {
     begin(runner)?;
     let mut outcomes = Vec::with_capacity(units.len());
     for unit in units {
@@ -104,10 +105,10 @@ fn run_each(runner: &mut Runner<'_>, units: &[Unit]) -> Result<Vec<Outcome>, DbE
 
 /// Runs a unit in a savepoint; if it fails, nothing of it remains.
 pub(crate) fn run_unit(connection: &Connection, unit: &Unit) -> Outcome {
-    run_saved(&mut Runner::new(connection), unit)
+    run_saved(&mut Runner::new(&mut Hand::new(connection)), unit)
 }
 
-fn run_saved(runner: &mut Runner<'_>, unit: &Unit) -> Outcome {
+fn run_saved<'a>(runner: &mut Runner<'_, '_, 'a>, unit: &'a Unit) -> Outcome {
     execute(runner, "SAVEPOINT unit")?;
     let outcome = run_statements(runner, unit);
     if outcome.is_err() && !runner.connection().is_autocommit() {
@@ -119,7 +120,7 @@ fn run_saved(runner: &mut Runner<'_>, unit: &Unit) -> Outcome {
     outcome
 }
 
-fn run_statements(runner: &mut Runner<'_>, unit: &Unit) -> Outcome {
+fn run_statements<'a>(runner: &mut Runner<'_, '_, 'a>, unit: &'a Unit) -> Outcome {
     let mut changed = Vec::with_capacity(unit.statements().len());
     for (index, statement) in unit.statements().iter().enumerate() {
         let found = runner.execute(statement.sql, &statement.args)?;
@@ -138,7 +139,7 @@ fn run_statements(runner: &mut Runner<'_>, unit: &Unit) -> Outcome {
     Ok(UnitReceipt { changed })
 }
 
-fn execute(runner: &mut Runner<'_>, sql: &'static str) -> Result<u64, DbError> {
+fn execute(runner: &mut Runner<'_, '_, '_>, sql: &'static str) -> Result<u64, DbError> {
     runner.execute(sql, &[])
 }
 
