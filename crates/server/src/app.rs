@@ -18,7 +18,7 @@ use freehold_runtime::gateway_models::GatewayModels;
 use freehold_runtime::sessions::{Parts as SessionParts, Sessions};
 use freehold_runtime::tools::{Parts as ToolParts, Secrets, Toolbox};
 use freehold_store::membership::Membership;
-use freehold_store::{Store, StoreOptions, blob_store};
+use freehold_store::{Store, StoreOptions, blob_store, timelines};
 use freehold_types::{Blobs, Env, TenantId, Transport};
 
 use crate::config::watch::Watcher;
@@ -125,8 +125,10 @@ pub(crate) async fn open(
         keys: Arc::clone(&keyring) as _,
     };
     let models = GatewayModels::new(Arc::clone(&gateway), Arc::clone(&control), Arc::clone(&env));
+    let timeline = timelines::current(&*store).await.map_err(Error::Timeline)?;
+    let joined = Joined { members: members.clone(), timeline };
     let (sessions, toolbox) =
-        sessions(archive.clone(), models, members.clone(), Arc::clone(&transport) as _, &config)?;
+        sessions(archive.clone(), models, joined, Arc::clone(&transport) as _, &config)?;
     let drain = Drain::new(config.server.connections_max);
     let lags = (0..workers).map(|_| Arc::new(Lag::new(Arc::clone(&env)))).collect();
     let config = Live::new(config);
@@ -182,11 +184,17 @@ async fn books(
     Ok((control, started.writer))
 }
 
+/// What a node finds in the store.
+struct Joined {
+    members: Option<Arc<Membership>>,
+    timeline: u64,
+}
+
 /// Begins to work on sessions; and the tools that they call.
 fn sessions(
     archive: Archive,
     models: GatewayModels,
-    members: Option<Arc<Membership>>,
+    joined: Joined,
     transport: Arc<dyn Transport>,
     config: &Config,
 ) -> Result<(Arc<Sessions>, Toolbox), Error> {
@@ -199,7 +207,8 @@ fn sessions(
     };
     let toolbox = Toolbox::new(parts, config.tool_plan().map_err(Error::Tools)?);
     let (models, tools) = (Arc::new(models), Arc::new(toolbox.clone()));
-    let parts = SessionParts { archive, members, models, tools };
+    let Joined { members, timeline } = joined;
+    let parts = SessionParts { archive, members, timeline, models, tools };
     Ok((Sessions::start(parts, config.sessions.options()), toolbox))
 }
 

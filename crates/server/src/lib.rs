@@ -12,6 +12,7 @@ pub mod config;
 pub mod data_folder;
 pub mod edge;
 pub mod env;
+pub mod fsck;
 pub mod http;
 pub mod kinds;
 #[cfg(feature = "local")]

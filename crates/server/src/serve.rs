@@ -55,6 +55,9 @@ pub enum Error {
     /// The other nodes over the store cannot be joined.
     #[error("cannot join the nodes that use this store")]
     Join(#[source] freehold_types::DbError),
+    /// The store does not say on which timeline it is.
+    #[error("cannot read the store's timeline")]
+    Timeline(#[source] freehold_types::DbError),
     /// No first admin key.
     #[error(transparent)]
     AdminKey(#[from] admin_key::Error),

@@ -304,6 +304,7 @@ async fn join(world: Arc<World>, at: usize, life: u64) {
     let parts = Parts {
         archive,
         members: Some(Arc::clone(&members)),
+        timeline: 1,
         models: Arc::new(ScriptedModels::new(&world, at)),
         tools: Arc::new(ScriptedTools::new(&world, at, life)),
     };

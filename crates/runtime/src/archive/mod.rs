@@ -21,7 +21,7 @@ use crate::content::About;
 use crate::event::{BODY_DEPTH_MAX, Content, DecodeError, Event, Hash, INLINE_BYTES_MAX, VERSION};
 use crate::seal::{ContentKey, KeyWrap, Place};
 use crate::sessions::Error;
-use crate::state::State;
+use crate::state::{SnapshotError, State};
 
 /// A session of a tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -183,6 +183,17 @@ impl Reader {
         Ok((state, at))
     }
 
+    /// The state in the bytes of a snapshot; `None` if another version wrote it.
+    pub(crate) fn snapshot(&self, at: Offset, body: &[u8]) -> Result<Option<State>, Error> {
+        let bad = |why: &dyn std::fmt::Display| Error::Content(why.to_string());
+        let plain = self.key.open(self.id.session, Place::Snapshot(at.0), body);
+        match State::decode(&plain.map_err(|error| bad(&error))?) {
+            Ok(state) => Ok(Some(state)),
+            Err(SnapshotError::Version(_)) => Ok(None),
+            Err(error) => Err(bad(&error)),
+        }
+    }
+
     /// Events after an offset and up to another.
     pub(crate) async fn events(
         &self,
@@ -205,7 +216,8 @@ impl Reader {
             .collect()
     }
 
-    fn opened(&self, offset: Offset, body: &[u8]) -> Result<Event, Error> {
+    /// An event of which the journal has these bytes.
+    pub(crate) fn opened(&self, offset: Offset, body: &[u8]) -> Result<Event, Error> {
         let shared = self.shared.iter().find(|(up_to, ..)| offset <= *up_to);
         let (session, key) = match shared {
             Some((_, session, key)) => (*session, key),
@@ -280,7 +292,7 @@ impl Reader {
         Ok(Some(blob))
     }
 
-    fn blob_name(&self, session: SessionId, hash: Hash) -> BlobName {
+    pub(crate) fn blob_name(&self, session: SessionId, hash: Hash) -> BlobName {
         BlobName { tenant: self.id.tenant.clone(), session, hash: *hash.bytes() }
     }
 }

@@ -105,6 +105,7 @@ impl Walk<'_> {
             Fact::Rewound(fact) if fact.effects > 0 => {
                 self.pieces.said(vec![note(words::rewound(fact.effects))]);
             }
+            Fact::Restored(_) => self.pieces.said(vec![note(words::RESTORED)]),
             _ => {}
         }
         Ok(())

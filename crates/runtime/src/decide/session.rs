@@ -30,7 +30,8 @@ pub(super) fn create(
     origin: Origin,
     limits: Limits,
 ) -> Result<(), Refused> {
-    book.brought(Source::User, SessionCreated { agent, origin, limits })?;
+    let timeline = book.given.timeline;
+    book.brought(Source::User, SessionCreated { agent, origin, limits, timeline })?;
     Ok(())
 }
 
@@ -73,7 +74,8 @@ pub(super) fn forked_from(book: &mut Book<'_>, parent: SessionId) -> Result<(), 
         cancel::begin(book, CancelReason::Forked)?;
         cancel::wind_down(book)?;
     }
-    book.brought(Source::User, ForkedFrom { parent, at })?;
+    let timeline = book.given.timeline;
+    book.brought(Source::User, ForkedFrom { parent, at, timeline })?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::{
     ApprovalAsked, ApprovalDecided, ApprovalLapsed, BudgetPaused, BudgetRaised, CancelAsked,
     Compacted, Faulted, Forked, ForkedFrom, InputAccepted, InputTaken, ModelAborted, ModelAnswered,
-    ModelAsked, ModelDelta, Pinned, Rewound, Sealed, SessionCreated, SignalReceived,
+    ModelAsked, ModelDelta, Pinned, Restored, Rewound, Sealed, SessionCreated, SignalReceived,
     TimerCancelled, TimerFired, TimerSet, ToolDoubted, ToolIntended, ToolObserved, ToolOutcome,
     ToolStarted, TurnEnded, TurnStarted, TurnWaiting, Unpinned, Unsealed,
 };
@@ -64,6 +64,7 @@ facts! {
     Rewound = "rewound",
     Sealed = "sealed",
     Unsealed = "unsealed",
+    Restored = "restored",
     Pinned = "pinned",
     Unpinned = "unpinned",
     InputAccepted = "input_accepted",

@@ -25,6 +25,11 @@ impl Hash {
         Self(sum.finalize().into())
     }
 
+    /// The hash of which these are the bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The 32 bytes.
     pub const fn bytes(&self) -> &[u8; 32] {
         &self.0

@@ -33,6 +33,8 @@ pub struct SessionCreated {
     /// What it may use in all.
     #[serde(default)]
     pub limits: Limits,
+    /// The timeline that it begins on.
+    pub timeline: u64,
 }
 
 /// Where a session comes from.
@@ -68,6 +70,8 @@ pub struct ForkedFrom {
     pub parent: SessionId,
     /// The last event that they share.
     pub at: Offset,
+    /// The timeline that it begins on.
+    pub timeline: u64,
 }
 
 /// The model no longer sees what came after an event. The events stay.
@@ -99,6 +103,16 @@ pub struct Sealed {
 pub struct Unsealed {
     /// Of that cell's signed refusal.
     pub refusal: Hash,
+}
+
+/// The session was restored from a backup and goes on as another timeline.
+/// What came after the event before this one is lost, its effects in the world
+/// are not: nobody here knows of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restored {
+    /// The timeline that begins here.
+    pub timeline: u64,
 }
 
 /// An event must survive every compaction.

@@ -45,6 +45,10 @@ pub struct Parts {
     /// whoever made it. Without, all that others hold is free: the store's own
     /// lock proves them dead.
     pub members: Option<Arc<Membership>>,
+    /// The timeline that new sessions begin on: the store's
+    /// [`timelines::current`](freehold_store::timelines::current) at the start,
+    /// for a backup is restored while nobody works.
+    pub timeline: u64,
     /// What answers.
     pub models: Arc<dyn Models>,
     /// What is called.

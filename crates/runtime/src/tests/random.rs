@@ -509,7 +509,7 @@ fn recovery_of_every_prefix_ends() {
             let state = fold(State::default(), &events);
             let (now_ms, rules) = (world.desk.now_ms, world.desk.rules.clone());
             let decisions = world.desk.decisions + 1;
-            let desk = Desk { rules, state, events, now_ms, epoch: 99, decisions };
+            let desk = Desk { rules, state, events, now_ms, epoch: 99, timeline: 1, decisions };
             let mut survivor = World { desk, random: Random(seed), ..World::new(seed) };
             survivor.die();
             survivor.drain();

@@ -163,6 +163,7 @@ struct Worker<'p> {
     /// As it is committed.
     state: Arc<State>,
     epoch: u64,
+    timeline: u64,
     /// From before the last commit, on the monotonic clock.
     since: Duration,
     /// The node in whose name the session is held.
@@ -199,12 +200,14 @@ impl<'p> Worker<'p> {
         let stop = post.inner.stop.subscribe();
         let node = post.inner.me();
         let since = post.inner.env().monotonic();
+        let timeline = post.inner.parts.timeline;
         Self {
             post,
             reader,
             stop,
             state: Arc::new(State::default()),
             epoch: NewSession::EPOCH,
+            timeline,
             since,
             node,
             rows: Projections::default(),
@@ -236,6 +239,7 @@ impl<'p> Worker<'p> {
     /// Reads the session back and closes what its last worker left open.
     async fn taken(&mut self, row: &Session) -> Result<(), Over> {
         self.epoch = row.epoch;
+        self.timeline = row.timeline;
         self.node = row.node.unwrap_or(self.node);
         let (state, snapshot) = self.reader.load(Offset(row.head)).await?;
         self.rows = projections(&state);

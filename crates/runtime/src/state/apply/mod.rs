@@ -51,10 +51,11 @@ impl State {
         match &event.fact {
             Fact::SessionCreated(fact) => self.session_created(event, fact),
             Fact::Forked(_) | Fact::Faulted(_) => Ok(()),
-            Fact::ForkedFrom(_) => self.forked_from(),
+            Fact::ForkedFrom(fact) => self.forked_from(fact),
             Fact::Rewound(fact) => self.rewound(event, fact),
             Fact::Sealed(fact) => self.sealed(fact),
             Fact::Unsealed(_) => self.unsealed(),
+            Fact::Restored(fact) => self.restored(fact),
             Fact::Pinned(fact) => self.pinned(fact),
             Fact::Unpinned(fact) => self.unpinned(fact),
             Fact::InputAccepted(fact) if fact.busy == Busy::Quiet => {
