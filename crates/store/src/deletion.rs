@@ -21,7 +21,8 @@ const IDLE: &str = "SELECT tenant, id FROM sessions
     AND NOT EXISTS (SELECT 1 FROM waits WHERE waits.tenant = sessions.tenant
         AND waits.session = sessions.id)
     ORDER BY tenant, id LIMIT $4";
-/// In every table, of a session.
+/// In every table, of a session. What became of a bundle is nothing of it, and
+/// stays, so that no bundle brings back what was deleted.
 const LEFT: &str = "SELECT (SELECT COUNT(*) FROM sessions WHERE tenant = $1 AND id = $2)
     + (SELECT COUNT(*) FROM profiles WHERE tenant = $1 AND session = $2)
     + (SELECT COUNT(*) FROM events WHERE tenant = $1 AND session = $2)
@@ -34,7 +35,8 @@ const LEFT: &str = "SELECT (SELECT COUNT(*) FROM sessions WHERE tenant = $1 AND 
     + (SELECT COUNT(*) FROM forks WHERE tenant = $1 AND session = $2)
     + (SELECT COUNT(*) FROM ancestors WHERE tenant = $1 AND session = $2)
     + (SELECT COUNT(*) FROM holds WHERE tenant = $1 AND session = $2)
-    + (SELECT COUNT(*) FROM session_secrets WHERE tenant = $1 AND session = $2)";
+    + (SELECT COUNT(*) FROM session_secrets WHERE tenant = $1 AND session = $2)
+    + (SELECT COUNT(*) FROM imports WHERE tenant = $1 AND session = $2)";
 /// With it goes the key without which the content cannot be read, wherever a
 /// copy of it lies. The runtime bounds how many timers and waits there are.
 const AT_ONCE: [&str; 5] = [

@@ -183,6 +183,38 @@ pub fn append(unit: &mut Unit, append: &Append<'_>) -> Result<u64, AppendError> 
     Ok(head)
 }
 
+/// Lays events down of a session that is not there yet; `imports` guards the
+/// unit.
+pub(crate) fn lay(
+    unit: &mut Unit,
+    tenant: &TenantId,
+    session: SessionId,
+    after: u64,
+    events: &[(UnitId, NewEvent)],
+) -> Result<(), AppendError> {
+    if events.is_empty() || events.len() > MAX_EVENTS {
+        return Err(AppendError::Count(events.len()));
+    }
+    let (tenant, session): (_, Arc<str>) = (tenant.shared(), session.to_string().into());
+    for (offset, (id, event)) in (after + 1..).zip(events) {
+        if event.body.len() > MAX_BODY {
+            return Err(AppendError::Body(event.body.len()));
+        }
+        let args = args![
+            Arc::clone(&tenant),
+            Arc::clone(&session),
+            offset,
+            event.kind,
+            event.version,
+            event.at,
+            id.as_bytes(),
+            Arc::clone(&event.body),
+        ];
+        unit.expect(1, INSERT, args);
+    }
+    Ok(())
+}
+
 fn advance(unit: &mut Unit, append: &Append<'_>, session: &Arc<str>, count: u64) {
     let mut args: Vec<Value> = args![
         append.tenant.shared(),

@@ -26,6 +26,7 @@ pub mod forks;
 pub mod fsck;
 pub mod groups;
 pub mod idempotency;
+pub mod imports;
 pub mod journal;
 pub mod keys;
 pub mod layout;

@@ -86,6 +86,14 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0007_session_secrets.sql"),
         postgres: include_str!("../migrations/postgres/0007_session_secrets.sql"),
     },
+    Migration {
+        number: 8,
+        name: "imports",
+        // One of before imports nothing, and finds nothing of what is laid.
+        oldest: 4,
+        sqlite: include_str!("../migrations/sqlite/0008_imports.sql"),
+        postgres: include_str!("../migrations/postgres/0008_imports.sql"),
+    },
 ];
 
 /// Brings the database up to the last of `migrations`, or refuses one that was

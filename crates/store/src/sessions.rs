@@ -26,6 +26,8 @@ pub const TABLES: &[(&str, &str)] = &[
     ("ancestors", "session"),
     ("holds", "session"),
     ("session_secrets", "session"),
+    ("imports", "session"),
+    ("bundles", "session"),
 ];
 
 /// A session that begins.
@@ -113,6 +115,9 @@ const LIST: &str =
     "SELECT tenant, id, head, epoch, timeline, phase, created_at, updated_at, due_at,
     node, sealed_for FROM sessions WHERE tenant = $1 AND id < $2 AND ($3 = '' OR phase = $3)
     AND deleted_at IS NULL ORDER BY id DESC LIMIT $4";
+/// Takes the row, so that it is not sealed meanwhile.
+const TOUCH: &str = "UPDATE sessions SET head = head WHERE tenant = $1 AND id = $2
+    AND sealed_for IS NULL AND deleted_at IS NULL";
 const DESCRIBE: &str = "UPDATE profiles SET about = $3 WHERE tenant = $1 AND session = $2";
 const SEAL: &str = "UPDATE sessions SET sealed_for = $4, epoch = epoch + 1, node = NULL,
     claim = NULL, due_at = NULL WHERE tenant = $1 AND id = $2 AND epoch = $3
@@ -146,8 +151,10 @@ pub(crate) fn begin(unit: &mut Unit, new: &NewSession, base: u64) {
     unit.expect(1, INSERT_PROFILE, args);
 }
 
-/// Changes what a session is said to be; fails its guard if there is none.
+/// Changes what a session is said to be; fails its guard if there is none, or
+/// it is sealed.
 pub fn describe(unit: &mut Unit, tenant: &TenantId, id: SessionId, about: Arc<str>) {
+    unit.expect(1, TOUCH, args![tenant.shared(), id.to_string()]);
     unit.expect(1, DESCRIBE, args![tenant.shared(), id.to_string(), about]);
 }
 

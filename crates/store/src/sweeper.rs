@@ -5,16 +5,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use freehold_types::{
-    BlobError, BlobScope, Blobs, Db, DbError, Env, SessionId, TenantId, UnitReceipt,
+    BlobError, BlobScope, Blobs, Db, DbError, Env, SessionId, TenantId, UnitId, UnitReceipt,
 };
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{blobs, deletion, forks};
+use crate::imports::{self, Import};
+use crate::{blobs, deletion, forks, settle};
 
 /// Rows of each kind in one unit, and references in one batch.
 const BATCH: u32 = 256;
 /// Sessions that are looked at in one batch.
 const SESSIONS: u32 = 256;
+
+/// An import in which nothing was written for so long is over: its client has
+/// gone long before, for a body that does not come is given up in minutes.
+const IMPORT_PATIENCE: Duration = Duration::from_secs(3_600);
 
 /// Why something is not swept away now.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +54,8 @@ pub struct Round {
     pub gone: Vec<Gone>,
     /// Deleted sessions of which forks still need something.
     pub held: u64,
+    /// Imports that nobody went on with, and that were cleared away.
+    pub abandoned: u64,
     /// Sessions that could not be swept away now, and why.
     pub failed: Vec<(SessionId, String)>,
 }
@@ -88,6 +95,7 @@ impl Sweeper {
         if let Some(before) = keep.and_then(|keep| before(now, keep)) {
             round.expired = self.expire(before, now).await?;
         }
+        self.abandoned(now, &mut round).await?;
         let mut last: Option<(TenantId, SessionId)> = None;
         loop {
             let after = last.as_ref().map(|(tenant, session)| (tenant, *session));
@@ -108,6 +116,37 @@ impl Sweeper {
                 None => return Ok(round),
             }
         }
+    }
+
+    /// Clears imports away that nobody goes on with.
+    async fn abandoned(&self, now: Timestamp, round: &mut Round) -> Result<(), SweepError> {
+        let Some(before) = before(now, IMPORT_PATIENCE) else { return Ok(()) };
+        let mut last: Option<Import> = None;
+        loop {
+            let found = imports::stale(&*self.db, before, last.as_ref(), SESSIONS).await?;
+            for import in &found {
+                match self.give_up(import, now).await {
+                    Ok(()) => round.abandoned += 1,
+                    // Somebody goes on with it after all.
+                    Err(SweepError::Db(DbError::GuardFailed { .. })) => {}
+                    Err(SweepError::Db(error @ DbError::Unavailable(_))) => {
+                        return Err(error.into());
+                    }
+                    Err(error) => round.failed.push((import.session, error.to_string())),
+                }
+            }
+            match found.into_iter().next_back() {
+                Some(import) => last = Some(import),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn give_up(&self, import: &Import, now: Timestamp) -> Result<(), SweepError> {
+        let token: Arc<[u8]> = UnitId::new(&*self.env).as_bytes().into();
+        settle(&*self.db, imports::take(import, Arc::clone(&token), now)).await?;
+        let taken = Import { token, ..import.clone() };
+        imports::give_up(&*self.db, &*self.blobs, &taken).await
     }
 
     async fn expire(&self, before: Timestamp, now: Timestamp) -> Result<u64, SweepError> {
@@ -204,7 +243,7 @@ async fn is_held(db: &dyn Db, tenant: &TenantId, session: SessionId) -> Result<b
 }
 
 /// Also those that were put and then not referred to.
-async fn remove_blobs(
+pub(crate) async fn remove_blobs(
     db: &dyn Db,
     places: &dyn Blobs,
     tenant: &TenantId,

@@ -164,6 +164,20 @@ codes! {
     ApprovalChanged = "approval.changed", Conflict;
     /// The idempotency key was used for another request.
     IdempotencyReused = "idempotency.reused", Conflict;
+    /// A session of this id is here already, or what is left of one.
+    SessionExists = "session.exists", Conflict;
+    /// The bundle is not as it was signed, not whole, or no bundle.
+    BundleDamaged = "bundle.damaged", Invalid;
+    /// Nobody whom this cell trusts signed the bundle.
+    BundleUntrusted = "bundle.untrusted", Forbidden;
+    /// This cell has refused the bundle for good.
+    BundleRefused = "bundle.refused", Conflict;
+    /// The bundle was imported here already.
+    BundleImported = "bundle.imported", Conflict;
+    /// The refusal is not the one that would unseal the session.
+    RefusalInvalid = "refusal.invalid", Invalid;
+    /// The cell is not among those that this one trusts.
+    CellUnknown = "cell.unknown", Invalid;
     /// The cursor is of a time of the session that was lost.
     CursorLost = "cursor.lost", Conflict;
 

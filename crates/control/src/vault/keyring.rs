@@ -115,7 +115,7 @@ impl Keyring {
     }
 
     /// A tenant's key, which is made if there is none.
-    async fn key(&self, tenant: &TenantId) -> Result<Arc<SealKey>, Error> {
+    pub(super) async fn key(&self, tenant: &TenantId) -> Result<Arc<SealKey>, Error> {
         if let Some(key) = self.kept().get(tenant) {
             return Ok(Arc::clone(key));
         }
@@ -302,6 +302,8 @@ mod tests {
         let sealed = node.seal(of(&a, "x"), b"secret").await.unwrap();
         running.seal(of(&a, "y"), b"").await.unwrap();
 
+        let cell = node.cell_key().await.unwrap().public();
+        assert_eq!(running.cell_key().await.unwrap().public(), cell);
         let new = MasterKey::random(&*world.env);
         let text = new.reveal();
         assert_eq!(node.rotate(&new).await.unwrap(), 2, "main and a");
@@ -309,6 +311,7 @@ mod tests {
         assert!(matches!(error, Error::MasterKeyWrong { .. }), "{error}");
         let after = world.open(MasterKey::parse(&text).unwrap()).await.unwrap();
         assert_eq!(after.open_sealed(of(&a, "x"), &sealed).await.unwrap(), b"secret");
+        assert_eq!(after.cell_key().await.unwrap().public(), cell);
 
         // A node that runs on serves the tenants that it knows, and makes no
         // key that the new master would not open.

@@ -6,10 +6,14 @@
 //! are sealed anew, and whoever has the database alone has nothing. No key
 //! here can be printed.
 
+mod cell;
 mod keyring;
 mod master;
 mod seal;
 
+pub use cell::{
+    CellKey, CellPublicKey, CellPublicKeyError, CellSignature, CellSignatureError,
+};
 pub use keyring::{Keyring, Sealed};
 pub use master::{MasterKey, MasterKeyError};
 pub use seal::{KeyBytes, OVERHEAD, SealKey, Unsealable};

@@ -1,4 +1,4 @@
-//! Rows of sessions that are not there.
+//! Rows of sessions that are not there, nor on their way here.
 
 use freehold_types::{Db, DbError, args};
 
@@ -11,6 +11,8 @@ macro_rules! orphans {
             "SELECT DISTINCT tenant, session FROM ", $table,
             " WHERE (tenant, session) > ($1, $2) AND NOT EXISTS (SELECT 1 FROM sessions
             WHERE sessions.tenant = ", $table, ".tenant AND ", $table, ".session = sessions.id)
+            AND NOT EXISTS (SELECT 1 FROM imports
+            WHERE imports.tenant = ", $table, ".tenant AND ", $table, ".session = imports.session)
             ORDER BY tenant, session LIMIT $3"
         ))),*]
     };

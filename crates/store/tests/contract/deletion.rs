@@ -30,7 +30,9 @@ const COUNTS: &str = "
     UNION ALL SELECT COUNT(*) FROM forks WHERE tenant = $1 AND session = $2
     UNION ALL SELECT COUNT(*) FROM ancestors WHERE tenant = $1 AND session = $2
     UNION ALL SELECT COUNT(*) FROM holds WHERE tenant = $1 AND session = $2
-    UNION ALL SELECT COUNT(*) FROM session_secrets WHERE tenant = $1 AND session = $2";
+    UNION ALL SELECT COUNT(*) FROM session_secrets WHERE tenant = $1 AND session = $2
+    UNION ALL SELECT COUNT(*) FROM imports WHERE tenant = $1 AND session = $2
+    UNION ALL SELECT COUNT(*) FROM bundles WHERE tenant = $1 AND session = $2";
 
 pub(crate) async fn counts(db: &dyn Db, tenant: &TenantId, session: SessionId) -> Vec<i64> {
     let rows = db.read(COUNTS, args![tenant.shared(), session.to_string()]).await.unwrap();

@@ -65,7 +65,8 @@ fn look(sql: &str, args: &[Value], writes: bool) -> Option<Arc<str>> {
         // Across machines: each gives its first rows, of one table.
         assert!(sql.contains("LIMIT") && !sql.contains("JOIN"), "it cannot be merged: {sql}");
         // Another table is only looked at beside its own session.
-        let correlated = sql.matches(".session = sessions.id").count();
+        let correlated = sql.matches(".session = sessions.id").count()
+            + sql.matches(".session = imports.session").count();
         assert_eq!(of_spread, 1 + correlated, "it looks at other machines: {sql}");
         return None;
     }
