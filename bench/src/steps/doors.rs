@@ -26,7 +26,8 @@ use super::now;
 /// Sessions over a store, which stay in hand however seldom their turn comes.
 pub(super) fn open(db: Arc<dyn Db>) -> Arc<Sessions> {
     let archive = Archive { env: env(), db, blobs: Arc::new(None_), keys: Arc::new(Bare) };
-    let parts = Parts { archive, members: None, models: Arc::new(None_), tools: Arc::new(None_) };
+    let (models, tools) = (Arc::new(None_), Arc::new(None_));
+    let parts = Parts { archive, members: None, timeline: 1, models, tools };
     Sessions::start(parts, Options { idle: Duration::from_secs(3600), ..Options::default() })
 }
 

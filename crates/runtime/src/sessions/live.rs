@@ -145,6 +145,7 @@ mod tests {
             on_behalf_of: None,
             source: Source::Runtime,
             labels: Labels::default(),
+            request: None,
             fact: Fact::Pinned(Pinned { at: Offset(1) }),
         })
     }

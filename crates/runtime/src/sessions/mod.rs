@@ -55,8 +55,37 @@ pub struct Parts {
     pub tools: Arc<dyn Tools>,
 }
 
-/// Sessions that are listened to or in hand, for which there is always room.
+/// The least number of sessions after which those are looked for that nobody
+/// listens to any more and nobody has in hand.
 const LIVES_LEAST: usize = 64;
+
+/// Sessions as listeners see them, in the order of their ids, so that a
+/// simulated world goes the same way twice.
+#[derive(Default)]
+struct Lives {
+    by_id: BTreeMap<Id, Weak<Live>>,
+    /// The number at which those go that nobody cares for.
+    full: usize,
+}
+
+impl Lives {
+    fn get(&self, id: &Id) -> Option<Arc<Live>> {
+        self.by_id.get(id).and_then(Weak::upgrade)
+    }
+
+    fn get_or_make(&mut self, id: &Id, head: Offset) -> Arc<Live> {
+        if let Some(live) = self.get(id) {
+            return live;
+        }
+        if self.by_id.len() >= self.full {
+            self.by_id.retain(|_, live| live.strong_count() > 0);
+            self.full = (self.by_id.len() * 2).max(LIVES_LEAST);
+        }
+        let live = Arc::new(Live::new(head));
+        self.by_id.insert(id.clone(), Arc::downgrade(&live));
+        live
+    }
+}
 
 /// The runtime of a node. Cheap to share.
 pub struct Sessions {
@@ -75,7 +104,7 @@ pub(crate) struct Inner {
     /// Sessions that this node may hold and has no worker for.
     pub(crate) adrift: Adrift,
     /// The sessions that somebody listens to, or that are in hand.
-    lives: Mutex<BTreeMap<Id, Weak<Live>>>,
+    lives: Mutex<Lives>,
     stopping: AtomicBool,
     /// Where workers run whose sessions nobody asked for on a thread with a
     /// [home](work_here).
@@ -192,31 +221,19 @@ impl Inner {
 
     /// The session as listeners see it, made if there is none.
     pub(crate) fn live(&self, id: &Id, head: Offset) -> Arc<Live> {
-        let mut lives = lock(&self.lives);
-        if let Some(live) = lives.get(id).and_then(Weak::upgrade) {
-            return live;
-        }
-        // Before it grows, those go that nobody cares for any more.
-        if lives.len() == lives.capacity() {
-            lives.retain(|_, live| live.strong_count() > 0);
-            let more = lives.len().max(LIVES_LEAST);
-            lives.reserve(more);
-        }
-        let live = Arc::new(Live::new(head));
-        lives.insert(id.clone(), Arc::downgrade(&live));
-        live
+        lock(&self.lives).get_or_make(id, head)
     }
 
     /// The session as listeners see it, if anybody does.
     pub(crate) fn live_of(&self, id: &Id) -> Option<Arc<Live>> {
-        lock(&self.lives).get(id).and_then(Weak::upgrade)
+        lock(&self.lives).get(id)
     }
 
     /// All sessions that somebody listens to here and that are not in hand;
     /// forgets those that nobody cares for any more.
     pub(crate) fn heard_elsewhere(&self) -> Vec<(Id, Arc<Live>)> {
         let mut heard = Vec::new();
-        lock(&self.lives).retain(|id, live| match live.upgrade() {
+        lock(&self.lives).by_id.retain(|id, live| match live.upgrade() {
             Some(live) => {
                 if live.listeners() > 0 {
                     heard.push((id.clone(), live));

@@ -62,7 +62,7 @@ pub(super) fn contents(fact: &Fact) -> Vec<&Content> {
 fn doing(state: &State, event: &Event, timers: &BTreeMap<TimerId, Repeat>) -> Option<&'static str> {
     Some(match &event.fact {
         Fact::InputAccepted(fact) if state.turn.is_some() => match fact.busy {
-            Busy::Reject => return None,
+            Busy::Reject | Busy::Quiet => return None,
             Busy::Enqueue => "input while busy: enqueue",
             Busy::Interrupt => "input while busy: interrupt",
             Busy::Rollback => "input while busy: rollback",
@@ -80,7 +80,7 @@ fn doing(state: &State, event: &Event, timers: &BTreeMap<TimerId, Repeat>) -> Op
         Fact::ApprovalLapsed(fact) => match fact.reason {
             LapseReason::Expired => "approval expired",
             LapseReason::Changed => "approval asked anew under changed rules",
-            LapseReason::Cancelled => return None,
+            LapseReason::Cancelled | LapseReason::Restored => return None,
         },
         Fact::ToolOutcome(fact) if matches!(fact.outcome, Outcome::Unknown(_)) => {
             "tool's outcome told as unknown"
