@@ -275,12 +275,7 @@ impl Reader {
 
     /// A content that an event can hold: a large one goes into a blob.
     pub(crate) async fn stowed(&self, content: &mut Content) -> Result<Option<BlobRef>, Error> {
-        let Content::Inline(value) = content else { return Ok(None) };
-        if size::of(value) <= INLINE_BYTES_MAX && !is_deep(value, CONTENT_DEPTH_MAX) {
-            return Ok(None);
-        }
-        let plain = serde_json::to_vec(value);
-        let plain = plain.map_err(|error| Error::Defect(error.to_string()))?;
+        let Some(plain) = large(content)? else { return Ok(None) };
         if plain.len() > CONTENT_BYTES_MAX {
             return Err(Error::Content(format!(
                 "a content of {} bytes; the most is {CONTENT_BYTES_MAX}",
@@ -295,6 +290,15 @@ impl Reader {
     pub(crate) fn blob_name(&self, session: SessionId, hash: Hash) -> BlobName {
         BlobName { tenant: self.id.tenant.clone(), session, hash: *hash.bytes() }
     }
+}
+
+/// The JSON of a content that no event can hold.
+pub(crate) fn large(content: &Content) -> Result<Option<Vec<u8>>, Error> {
+    let Content::Inline(value) = content else { return Ok(None) };
+    if size::of(value) <= INLINE_BYTES_MAX && !is_deep(value, CONTENT_DEPTH_MAX) {
+        return Ok(None);
+    }
+    serde_json::to_vec(value).map(Some).map_err(|error| Error::Defect(error.to_string()))
 }
 
 /// A new session's key, and how its profile keeps it.

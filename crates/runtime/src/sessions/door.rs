@@ -7,7 +7,6 @@ use freehold_store::{deletion, sessions};
 use freehold_types::{DbError, Offset, SessionId, TenantId, Unit};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
-use tokio::sync::oneshot;
 
 use super::{Error, Sessions};
 use crate::archive::Id;
@@ -15,7 +14,7 @@ use crate::content::About;
 use crate::decide::Cue;
 use crate::event::{Hash, Labels, Limits, Name, Origin};
 use crate::state::State;
-use crate::worker::{Birth, Mail};
+use crate::worker::{self, Accepted, Birth, Mail};
 
 /// Who does something with a session.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -85,23 +84,40 @@ impl Sessions {
             (None, None) => SessionId::new(env),
         };
         let id = Id { tenant: tenant.clone(), session };
-        if new.key.is_some() && sessions::get(self.inner.db(), tenant, session).await?.is_some() {
-            return self.inner.give(&id, by, Vec::new(), new.key).await;
-        }
         let NewSession { agent, about, limits, mut cues, key, .. } = new;
-        let by_key = key.clone();
-        cues.insert(0, Cue::Create { agent, origin: Origin::New, limits });
-        let (reply, receipt) = oneshot::channel();
-        let mail = Mail { by, cues, key, reply };
-        self.inner.begin(&id, Birth { about, mail })?;
-        let accepted = receipt.await.map_err(|_| Error::Stopping)?;
-        match accepted {
-            // Somebody else made it under the same key at the same time.
-            Err(Error::Moving) if by_key.is_some() => {
-                self.inner.give(&id, By::default(), Vec::new(), by_key).await
-            }
-            other => other,
+        if key.is_some() && sessions::get(self.inner.db(), tenant, session).await?.is_some() {
+            return self.inner.give(&id, by, cues, key).await;
         }
+        let birth = Cue::Create { agent, origin: Origin::New, limits };
+        // Others may make the same session under the same key, each with a
+        // key of its own for what is in it: a blob is sealed for the session
+        // once it is there.
+        if key.is_some() && worker::are_large(&mut cues)? {
+            let alone = Mail::new(by.clone(), vec![birth], None);
+            return match self.begun(&id, about, alone).await {
+                Ok(_) | Err(Error::Moving) => self.inner.give(&id, by, cues, key).await,
+                other => other,
+            };
+        }
+        let again = key.as_ref().map(|key| (by.clone(), cues.clone(), key.clone()));
+        cues.insert(0, birth);
+        match (self.begun(&id, about, Mail::new(by, cues, key)).await, again) {
+            // Somebody else made it under the same key at the same time.
+            (Err(Error::Moving), Some((by, cues, key))) => {
+                self.inner.give(&id, by, cues, Some(key)).await
+            }
+            (accepted, _) => accepted,
+        }
+    }
+
+    async fn begun(
+        &self,
+        id: &Id,
+        about: About,
+        (mail, receipt): (Mail, Accepted),
+    ) -> Result<Receipt, Error> {
+        self.inner.begin(id, Birth { about, mail })?;
+        receipt.await.map_err(|_| Error::Stopping)?
     }
 
     /// Gives a session cues: all of them are accepted, or none.

@@ -25,9 +25,10 @@ use freehold_types::{DbError, ErrorKind, NodeId, Offset, Unit, UnitId};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, watch};
 
-pub(crate) use mail::{Birth, Mail};
+pub(crate) use mail::{Accepted, Birth, Mail};
 pub(crate) use project::project;
 pub use project::{Projections, Waiting, phase, projections};
+pub(crate) use stow::are_large;
 
 use crate::archive::{Id, Reader};
 use crate::content::Settings;

@@ -3,6 +3,7 @@
 use freehold_store::blobs::BlobRef;
 
 use super::Worker;
+use crate::archive;
 use crate::decide::{Cue, Ended, Found};
 use crate::event::{Content, TimerPurpose};
 use crate::sessions::Error;
@@ -17,6 +18,16 @@ impl Worker<'_> {
         }
         Ok(blobs)
     }
+}
+
+/// Whether one of these has more than an event can hold.
+pub(crate) fn are_large(cues: &mut [Cue]) -> Result<bool, Error> {
+    for content in cues.iter_mut().flat_map(contents) {
+        if archive::large(content)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What a cue brings.
