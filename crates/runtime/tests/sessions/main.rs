@@ -275,7 +275,7 @@ async fn a_node_that_stops_takes_what_waits_and_lets_go_of_the_rest() {
     let life = desk.life();
     let session = life.create(&[], vec![]).await.session;
     let mut given = Vec::new();
-    for n in 0..40 {
+    for n in 0..20 {
         let (sessions, tenant) = (std::sync::Arc::clone(&life.sessions), life.tenant.clone());
         given.push(tokio::spawn(async move {
             let cues = vec![input(&format!("input {n}"), Busy::Enqueue)];
