@@ -99,6 +99,9 @@ impl Worker<'_> {
         for action in std::mem::take(&mut self.running.owed) {
             match action {
                 Action::Stop(what) => self.stop(what),
+                // Of a node that stops, the session goes to another at the next
+                // step, which asks in its place.
+                Action::Ask { .. } if *self.stop.borrow() => {}
                 Action::Ask { asked, not_before } => {
                     let what = Performing::Model(asked);
                     if self.running.is_running(what) {

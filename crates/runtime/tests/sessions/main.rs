@@ -269,6 +269,49 @@ async fn a_session_that_is_let_go_of_is_found_again_by_its_timer() {
     life.stops().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_stops_takes_what_waits_and_lets_go_of_the_rest() {
+    let mut desk = Desk::new("stopping");
+    let life = desk.life();
+    let session = life.create(&[], vec![]).await.session;
+    let mut given = Vec::new();
+    for n in 0..20 {
+        let (sessions, tenant) = (std::sync::Arc::clone(&life.sessions), life.tenant.clone());
+        given.push(tokio::spawn(async move {
+            let cues = vec![input(&format!("input {n}"), Busy::Enqueue)];
+            sessions.give(&tenant, session, By::default(), cues, None).await
+        }));
+    }
+    // Some are taken by now, some wait, some come only when it stops.
+    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    let stops = tokio::time::timeout(std::time::Duration::from_secs(4), life.stops());
+    stops.await.expect("it lets go of its sessions at once");
+    let mut accepted = 0;
+    for one in given {
+        match one.await.unwrap() {
+            Ok(_) => accepted += 1,
+            Err(Error::Stopping | Error::Moving) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let life = desk.life();
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        let view = life.sessions.view(&life.tenant, session).await.unwrap();
+        if view.state.turn.is_none() && view.state.queue.is_empty() {
+            break;
+        }
+        assert!(std::time::Instant::now() < until, "the next life does what is left");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let journal = life.sessions.read(&life.tenant, session, Offset::START, Offset(9_999), 256);
+    let journal = journal.await.unwrap();
+    let count = |kind: &str| journal.iter().filter(|event| event.fact.kind() == kind).count();
+    assert_eq!(count("input_accepted"), accepted, "what was accepted is kept, and no more");
+    assert!(count("turn_ended") > 0 || accepted == 0);
+    life.stops().await;
+}
+
 #[tokio::test]
 async fn a_deleted_session_is_gone_for_those_who_ask_and_those_who_listen() {
     let mut desk = Desk::new("deleted");
