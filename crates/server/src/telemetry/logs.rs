@@ -121,7 +121,7 @@ impl<S> Filter<S> for LogFilter {
 
 fn write_lines(queue: &Queue) {
     let mut batch = Vec::new();
-    let mut looks = 0;
+    let mut looks = 0_u32;
     loop {
         let ended = {
             let mut waiting = queue.0.waiting();
