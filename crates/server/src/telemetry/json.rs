@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn the_time_is_written_to_the_microsecond_across_seconds() {
-        let shown = |secs, micros| {
+        let shown = |secs, micros: u32| {
             let mut line = Vec::new();
             put_time(&mut line, Duration::new(secs, micros * 1_000));
             String::from_utf8(line).unwrap()
