@@ -94,17 +94,12 @@ impl Node {
         let log = self.folder.join("log");
         let mut log = std::fs::File::options().create(true).append(true).open(log)?;
         writeln!(log, "-- started")?;
-        let own = std::env::vars_os()
-            .filter(|(name, _)| !name.to_string_lossy().starts_with("FREEHOLD_"));
-        let mut child = Command::new(&self.program)
+        let mut child = self
+            .command()
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])
             .arg(self.folder.join("freehold.toml"))
             .arg("--data")
             .arg(self.folder.join("data"))
-            .env_clear()
-            .envs(own)
-            .env("FREEHOLD_BOOTSTRAP_KEY", KEY)
-            .env("FREEHOLD_MASTER_KEY", MASTER)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -146,6 +141,37 @@ impl Node {
             running.paused = paused;
         }
         Ok(())
+    }
+
+    /// Looks whether all is whole that it left, and gives what is not. Over a
+    /// file it must not run.
+    pub(crate) fn fsck(&self) -> Result<Vec<String>> {
+        let out = self
+            .command()
+            .args(["fsck", "--json", "--config"])
+            .arg(self.folder.join("freehold.toml"))
+            .arg("--data")
+            .arg(self.folder.join("data"))
+            .output()?;
+        let lines = String::from_utf8_lossy(&out.stdout).into_owned();
+        if !lines.contains("\"looked\"") {
+            bail!("fsck does not end: {}", String::from_utf8_lossy(&out.stderr));
+        }
+        let wrong = lines.lines().filter(|line| line.contains("\"severity\":\"wrong\""));
+        Ok(wrong.map(str::to_owned).collect())
+    }
+
+    /// The program, without the settings of whoever runs this.
+    fn command(&self) -> Command {
+        let own = std::env::vars_os()
+            .filter(|(name, _)| !name.to_string_lossy().starts_with("FREEHOLD_"));
+        let mut command = Command::new(&self.program);
+        command
+            .env_clear()
+            .envs(own)
+            .env("FREEHOLD_BOOTSTRAP_KEY", KEY)
+            .env("FREEHOLD_MASTER_KEY", MASTER);
+        command
     }
 
     /// Where it serves; `None` where nobody would answer.

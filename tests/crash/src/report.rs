@@ -29,6 +29,7 @@ pub struct Report {
     pub(crate) doubles: u64,
     pub(crate) differs: u64,
     pub(crate) refused: u64,
+    pub(crate) damages: u64,
     pub(crate) waits: Vec<Duration>,
     pub(crate) starts: Vec<Duration>,
     pub(crate) notes: Vec<String>,
@@ -49,7 +50,7 @@ impl Report {
         }
     }
 
-    fn zeros(&self) -> [(&'static str, u64); 13] {
+    fn zeros(&self) -> [(&'static str, u64); 14] {
         [
             ("acknowledged inputs lost", self.lost),
             ("inputs accepted twice", self.inputs_doubled),
@@ -64,6 +65,7 @@ impl Report {
             ("stream duplicates", self.doubles),
             ("streams that differ from the journal", self.differs),
             ("requests refused", self.refused),
+            ("damages that fsck finds", self.damages),
         ]
     }
 
