@@ -12,6 +12,7 @@
 //! - `clock`, `machine`, `env`, `db`, `net` are the physics;
 //! - `models`, `tools` and `outside` are what a session works with;
 //! - `clients`, `listeners`, `chaos`, `closing` are what happens to it;
+//! - `weeks` is one long story over schemas that change, without chance;
 //! - `check` says what must be true, `mutation` plants bugs to see that it is
 //!   noticed when it is not.
 
@@ -37,9 +38,11 @@ mod setup;
 mod stage;
 mod story;
 mod tools;
+mod weeks;
 mod world;
 
 pub use faults::Way;
 pub use mutation::Mutation;
 pub use setup::Setup;
 pub use stage::{Outcome, Stage, seed_of, watch_panics};
+pub use weeks::{Break, Tale, Weeks, dumped, told};

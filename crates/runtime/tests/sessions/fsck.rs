@@ -299,11 +299,13 @@ async fn blobs(world: &World, known: &mut Found) {
         let blobs = world.script.blobs.lock().unwrap();
         blobs.keys().find(|name| name.contains(&session.to_string())).unwrap().clone()
     };
-    let kept = world.script.blobs.lock().unwrap().remove(&named(session)).unwrap();
+    let name = named(session);
+    let kept = world.script.blobs.lock().unwrap().remove(&name).unwrap();
     known.insert(session, vec![("blob.missing", false)]);
     assert_eq!(world.look(true).await, *known);
     let session = world.whole().await;
-    *world.script.blobs.lock().unwrap().get_mut(&named(session)).unwrap() = kept;
+    let name = named(session);
+    world.script.blobs.lock().unwrap().insert(name, kept);
     known.insert(session, vec![("blob.damaged", false)]);
     assert_eq!(world.look(true).await, *known);
     let session = world.whole().await;

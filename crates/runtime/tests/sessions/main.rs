@@ -7,6 +7,7 @@ mod desk;
 mod fsck;
 
 #[path = "../../../store/tests/server/launch.rs"]
+#[expect(dead_code, reason = "the store's tests tell a server more")]
 mod launch;
 
 use desk::{Desk, Line, fact, input, kinds, rules_of, until};
