@@ -57,6 +57,8 @@ pub(crate) struct Reader {
     /// Its key as the profile keeps it.
     wrapped: Arc<[u8]>,
     about: Arc<About>,
+    /// The same as its profile has it.
+    sealed_about: Arc<str>,
 }
 
 impl Archive {
@@ -97,7 +99,8 @@ impl Reader {
         let about = Arc::new(read_about(id, &key, &profile.about)?);
         let key = Arc::new(key);
         let (archive, id) = (archive.clone(), id.clone());
-        Ok(Arc::new(Self { archive, id, lineage, key, shared, wrapped, about }))
+        let sealed_about = profile.about;
+        Ok(Arc::new(Self { archive, id, lineage, key, shared, wrapped, about, sealed_about }))
     }
 
     /// Of a session that is about to be, and is no fork.
@@ -107,6 +110,7 @@ impl Reader {
         about: About,
     ) -> Result<Arc<Self>, Error> {
         let (key, wrapped) = new_key(archive, id).await?;
+        let sealed_about = seal_about(archive.env.as_ref(), id.session, &key, &about)?;
         Ok(Arc::new(Self {
             archive: archive.clone(),
             id: id.clone(),
@@ -115,6 +119,7 @@ impl Reader {
             shared: Vec::new(),
             wrapped,
             about: Arc::new(about),
+            sealed_about,
         }))
     }
 
@@ -133,7 +138,12 @@ impl Reader {
         Arc::clone(&self.about)
     }
 
-    /// What it is said to be, as the profile keeps it.
+    /// What it was said to be when it was opened, as its profile has it.
+    pub(crate) fn profiled(&self) -> Arc<str> {
+        Arc::clone(&self.sealed_about)
+    }
+
+    /// What it is to be said to be, as its profile will have it.
     pub(crate) fn sealed_about(&self, about: &About) -> Result<Arc<str>, Error> {
         seal_about(self.archive.env.as_ref(), self.id.session, &self.key, about)
     }

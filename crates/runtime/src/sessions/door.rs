@@ -16,6 +16,9 @@ use crate::event::{Hash, Labels, Limits, Name, Origin};
 use crate::state::State;
 use crate::worker::{self, Accepted, Birth, Mail};
 
+/// How often a change of what a session is said to be is tried.
+const DESCRIBE_TRIES: u32 = 64;
+
 /// Who does something with a session.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct By {
@@ -133,25 +136,36 @@ impl Sessions {
         self.inner.give(&id, by, cues, key).await
     }
 
-    /// Says anew what a session is.
-    pub async fn describe(
+    /// Changes what a session is said to be, and gives what `change` said. That
+    /// is asked again where somebody else was faster, so that no change is lost.
+    pub async fn describe<T>(
         &self,
         tenant: &TenantId,
         session: SessionId,
-        about: About,
-    ) -> Result<(), Error> {
-        let mut unit = Unit::new("sessions.describe");
-        let reader = self.reader(tenant, session).await?;
-        sessions::describe(&mut unit, tenant, session, reader.sealed_about(&about)?);
-        match self.inner.db().write(unit).await {
-            Ok(_) => {}
-            Err(DbError::GuardFailed { .. }) => return Err(Error::NotFound),
-            Err(error) => return Err(error.into()),
+        mut change: impl FnMut(&mut About) -> T,
+    ) -> Result<T, Error> {
+        for _ in 0..DESCRIBE_TRIES {
+            let reader = self.reader(tenant, session).await?;
+            let mut about = About::clone(&reader.about());
+            let said = change(&mut about);
+            if about == *reader.about() {
+                return Ok(said);
+            }
+            let mut unit = Unit::new("sessions.describe");
+            let (was, about) = (reader.profiled(), reader.sealed_about(&about)?);
+            sessions::describe(&mut unit, tenant, session, was, about);
+            match self.inner.db().write(unit).await {
+                Ok(_) => {}
+                // Somebody was faster, or it is gone.
+                Err(DbError::GuardFailed { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            }
+            if let Some(handle) = self.inner.workers().get(&reader.id) {
+                handle.stale.store(true, Ordering::Release);
+            }
+            return Ok(said);
         }
-        if let Some(handle) = self.inner.workers().get(&reader.id) {
-            handle.stale.store(true, Ordering::Release);
-        }
-        Ok(())
+        Err(Error::Crowded)
     }
 
     /// Deletes a session, whoever works on it: from now on nobody finds it.
@@ -174,10 +188,22 @@ impl Sessions {
 /// The id of a session that is made under an idempotency key: the same for
 /// the same key, whenever it comes. Its time is that of no clock.
 fn id_of_key(tenant: &TenantId, key: &Key) -> SessionId {
+    id_of(&[tenant.as_str(), &key.name])
+}
+
+/// The id of a fork that is made under an idempotency key.
+pub(super) fn fork_of_key(tenant: &TenantId, parent: SessionId, key: &Key) -> SessionId {
+    id_of(&[tenant.as_str(), "fork", &parent.to_string(), &key.name])
+}
+
+fn id_of(parts: &[&str]) -> SessionId {
     let mut hash = Sha256::new();
-    hash.update(tenant.as_str().as_bytes());
-    hash.update([0]);
-    hash.update(key.name.as_bytes());
+    for (n, part) in parts.iter().enumerate() {
+        if n > 0 {
+            hash.update([0]);
+        }
+        hash.update(part.as_bytes());
+    }
     let mut random = [0; 10];
     for (to, from) in random.iter_mut().zip(hash.finalize()) {
         *to = from;

@@ -48,14 +48,7 @@ impl Mail {
 impl Worker<'_> {
     /// Makes the session.
     pub(super) async fn birth(&mut self, mut mail: Mail) -> Result<(), Over> {
-        let about = self.reader.about();
-        let about = match self.reader.sealed_about(&about) {
-            Ok(about) => about,
-            Err(error) => {
-                mail.answer(Err(error));
-                return Err(Over::Released);
-            }
-        };
+        let about = self.reader.profiled();
         let cues = std::mem::take(&mut mail.cues);
         let batch = match self.decided(&mail.by, cues).await {
             Ok(batch) => batch,

@@ -234,12 +234,12 @@ async fn follow_up(
         return tell(asking, &reading, &view.state, asked, key).await;
     }
     if let Some(key) = &key
-        && let Some(receipt) = repeated(asking, id, key).await?
+        && let Some(receipt) = repeated(asking, id.session, key).await?
     {
         return Ok(receipt);
     }
     let head = Offset(view.row.head);
-    branch(asking, &reading, id, head, asked).await
+    branch(asking, &reading, id, head, asked, key).await
 }
 
 /// From a response that was continued already: in a session of its own, which
@@ -250,6 +250,7 @@ async fn branch(
     id: ResponseId,
     head: Offset,
     asked: Asked,
+    key: Option<Key>,
 ) -> Result<Receipt, Failure> {
     let mut told = Vec::new();
     let mut following = reading.follow(id.begin, &mut told).await?;
@@ -260,17 +261,29 @@ async fn branch(
     };
     let Reading { sessions, tenant, session } = reading;
     let about = Some(About::default());
-    let forked = sessions.fork(tenant, *session, end, asking.by(), about).await?;
+    // The key itself is the fork's; the fork is made once under another one.
+    let once =
+        key.as_ref().map(|key| Key { name: format!("\u{1}fork {}", key.name), ..key.clone() });
+    let forked = sessions.fork(tenant, *session, end, asking.by(), about, once).await?;
+    if forked.repeated
+        && let Some(key) = &key
+        && let Some(receipt) = repeated(asking, forked.session, key).await?
+    {
+        return Ok(receipt);
+    }
     let child = asking.reading(forked.session);
-    // A repeated request forks again: its key is the older session's, if any.
-    tell(asking, &child, &forked.state, asked, None).await
+    tell(asking, &child, &forked.state, asked, key).await
 }
 
 /// The answer to a request that was accepted before under the same key.
-async fn repeated(asking: &Asking, id: ResponseId, key: &Key) -> Result<Option<Receipt>, Failure> {
+async fn repeated(
+    asking: &Asking,
+    session: SessionId,
+    key: &Key,
+) -> Result<Option<Receipt>, Failure> {
     let (tenant, sessions) = (asking.principal.tenant(), &asking.state.sessions);
     let none = Vec::new();
-    let receipt = sessions.give(tenant, id.session, asking.by(), none, Some(key.clone())).await?;
+    let receipt = sessions.give(tenant, session, asking.by(), none, Some(key.clone())).await?;
     Ok(receipt.repeated.then_some(receipt))
 }
 
