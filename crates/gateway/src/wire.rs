@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use bytes::Bytes;
+use freehold_llm::catalogue::Capability;
 use freehold_llm::format::codec;
 use freehold_llm::model::{ApiError, Request};
 use freehold_llm::scan::{Edit, Piece, Scan, pieces, splice};
@@ -230,6 +231,29 @@ pub(crate) fn changed(body: &Bytes, edits: &mut [Edit<'_>]) -> WireBody {
     changed
 }
 
+/// What a session's model thought is shown to it again, if it gives that away
+/// sealed. A model that does not think refuses the wish.
+fn keep_thoughts(
+    asked: &Asked<'_>,
+    deployment: &Deployment,
+    model: &str,
+    request: &mut Cow<'_, Request>,
+) {
+    if asked.in_process && thinks(deployment, model) {
+        request.to_mut().reasoning.get_or_insert_default().want_seal = true;
+    }
+}
+
+/// Whether a deployment is known to think.
+fn thinks(deployment: &Deployment, model: &str) -> bool {
+    let of = |capabilities: &Vec<Capability>| capabilities.contains(&Capability::Reasoning);
+    match &deployment.capabilities {
+        Some(capabilities) => of(capabilities),
+        None => freehold_llm::catalogue::model(model)
+            .is_some_and(|row| row.capabilities.as_ref().is_some_and(of)),
+    }
+}
+
 /// Whether a `content` in the body is a list, however it is spaced.
 fn lists_content(body: &[u8]) -> bool {
     memmem::find_iter(body, b"\"content\"").any(|at| {
@@ -271,6 +295,7 @@ pub(crate) fn outgoing<'a>(
         }
         if to == Dialect::Responses {
             request.to_mut().store = Some(false);
+            keep_thoughts(asked, deployment, &model, &mut request);
         }
         let mut quirks = Cow::Borrowed(deployment.quirks.as_slice());
         if deployment.model.contains('*')
