@@ -3,7 +3,7 @@
 use super::book::Book;
 use super::{Refused, cancel};
 use crate::event::{
-    Busy, CancelReason, Content, Hash, InputAccepted, Name, SignalReceived, Source,
+    Busy, CancelReason, Content, Hash, InputAccepted, InputTaken, Name, SignalReceived, Source,
 };
 use crate::state::SPANS_MAX;
 
@@ -37,6 +37,18 @@ fn queue(book: &mut Book<'_>, input: InputAccepted) -> Result<(), Refused> {
         // A steering input waits for the next boundary, the others for a turn.
         Busy::Interrupt | Busy::Rollback | Busy::Steer | Busy::Enqueue | Busy::Reject => Ok(()),
     }
+}
+
+/// Between turns only, where nothing waits: what joins the context in the
+/// middle of a turn is an input that steers it.
+pub(super) fn aside(book: &mut Book<'_>, content: Content) -> Result<(), Refused> {
+    if let Some(turn) = &book.state.turn {
+        return Err(Refused::Busy(turn.id));
+    }
+    let said = InputAccepted { content, busy: Busy::Reject, key: None, settings: false };
+    let at = book.brought(Source::User, said)?;
+    book.record(InputTaken { inputs: vec![at] })?;
+    Ok(())
 }
 
 pub(super) fn signal(book: &mut Book<'_>, name: Name, content: Content) -> Result<(), Refused> {

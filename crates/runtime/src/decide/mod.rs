@@ -100,7 +100,9 @@ fn record(book: &mut Book<'_>, cue: Cue) -> Result<(), Refused> {
         Cue::Input { content, busy, key, settings } => {
             input::input(book, content, busy, key, settings)
         }
+        Cue::Aside { content } => input::aside(book, content),
         Cue::Signal { name, content } => input::signal(book, name, content),
+        Cue::Listed { asked, listings, content } => model::listed(book, asked, listings, content),
         Cue::Chunk { asked, content } => model::chunk(book, asked, content),
         Cue::Answered { asked, answer } => model::answered(book, asked, answer),
         Cue::ModelFailed { asked, reason, message, usage } => {

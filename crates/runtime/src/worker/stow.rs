@@ -23,7 +23,9 @@ impl Worker<'_> {
 fn contents(cue: &mut Cue) -> Vec<&mut Content> {
     match cue {
         Cue::Input { content, .. }
+        | Cue::Aside { content }
         | Cue::Signal { content, .. }
+        | Cue::Listed { content, .. }
         | Cue::Chunk { content, .. }
         | Cue::ToolEnded { ended: Ended::Ok(content) | Ended::Failed(content), .. }
         | Cue::Queried { found: Found::Ok(content) | Found::Failed(content), .. }

@@ -5,14 +5,14 @@ use freehold_llm::Dialect;
 use freehold_llm::format::codec;
 use freehold_runtime::content::Input;
 use freehold_runtime::decide::Cue;
-use freehold_runtime::event::{Busy, Fact};
+use freehold_runtime::event::Fact;
 use freehold_types::{Code, Offset, SessionId};
 use http::Response;
 use serde_json::{Map, Value, json};
 
 use super::{Asking, Failure, body, find};
 use crate::surface::responses::{
-    ListQuery, Lister, Order, cue, json as whole, page, read_items, refused, resolve, wants_seals,
+    ListQuery, Lister, Order, aside, json as whole, page, read_items, refused, resolve, wants_seals,
 };
 
 /// The most items that are added at once.
@@ -82,9 +82,6 @@ pub(super) async fn delete(
 }
 
 /// Items that are added without anybody being asked: how many, and the cues.
-///
-/// Every input begins a turn, so this one is stopped in the same write, before
-/// a model is asked; what it said stays in the context.
 pub(super) async fn said(
     asking: &Asking,
     within: Option<SessionId>,
@@ -104,5 +101,5 @@ pub(super) async fn said(
     let request = codec(Dialect::Responses).decode_request(request.as_bytes()).map_err(refused)?;
     let items = resolve(asking, within, read_items(request.items)?).await?;
     let input = Input { items, settings: None, about: Map::new() };
-    Ok((count, vec![cue(&input, Busy::Reject, None)?, Cue::Cancel { turn: None }]))
+    Ok((count, vec![aside(&input)?]))
 }
