@@ -135,12 +135,7 @@ pub fn begin(import: &Import) -> Unit {
         import.beat_at,
     ];
     unit.expect(1, BEGIN, args);
-    let args = args![
-        Arc::clone(&tenant),
-        Arc::clone(&session),
-        Arc::clone(&token),
-        import.beat_at
-    ];
+    let args = args![Arc::clone(&tenant), Arc::clone(&session), Arc::clone(&token), import.beat_at];
     unit.expect(1, IS_FREE, args);
     unit.proven_by(IS_OURS, args![tenant, session, token]);
     unit
@@ -173,8 +168,7 @@ pub async fn stale(
 pub fn take(import: &Import, token: Arc<[u8]>, at: Timestamp) -> Unit {
     let mut unit = Unit::new("imports.take");
     let (tenant, session, before) = import.place();
-    let args =
-        args![Arc::clone(&tenant), Arc::clone(&session), before, Arc::clone(&token), at];
+    let args = args![Arc::clone(&tenant), Arc::clone(&session), before, Arc::clone(&token), at];
     unit.expect(1, TAKE, args);
     unit.proven_by(IS_OURS, args![tenant, session, token]);
     unit
@@ -291,8 +285,7 @@ fn decide(
     outcome: Outcome,
     at: Timestamp,
 ) {
-    let args =
-        args![tenant.shared(), session.to_string(), Arc::clone(bundle), outcome.word(), at];
+    let args = args![tenant.shared(), session.to_string(), Arc::clone(bundle), outcome.word(), at];
     unit.expect(1, DECIDE, args);
 }
 

@@ -101,7 +101,7 @@ pub(crate) fn run(
     report.notes = wrong.notes;
     report.waits = waits;
     judge::judge(&world.cluster, &seen, &payments.all(), &mut report);
-    for node in &world.cluster.nodes {
+    for node in world.cluster.nodes.iter() {
         // Those that share a database are left running.
         if links.is_empty() {
             node.kill();

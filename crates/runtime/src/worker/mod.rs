@@ -9,6 +9,7 @@ mod ask;
 mod batch;
 mod commit;
 mod hold;
+mod listed;
 mod mail;
 mod perform;
 mod project;

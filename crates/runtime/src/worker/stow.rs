@@ -35,6 +35,7 @@ fn contents(cue: &mut Cue) -> Vec<&mut Content> {
     match cue {
         Cue::Input { content, .. }
         | Cue::Signal { content, .. }
+        | Cue::Listed { content, .. }
         | Cue::Chunk { content, .. }
         | Cue::ToolEnded { ended: Ended::Ok(content) | Ended::Failed(content), .. }
         | Cue::Queried { found: Found::Ok(content) | Found::Failed(content), .. }

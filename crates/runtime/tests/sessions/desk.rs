@@ -331,7 +331,14 @@ pub(crate) fn settings(tools: &[&str]) -> Settings {
     });
     let mut request = Request::new(Dialect::Responses, "scripted");
     request.tools = tools.collect();
-    Settings { payer: Name::cut("key_test"), request, tools: Vec::new(), limits: Limits::default() }
+    Settings {
+        payer: Name::cut("key_test"),
+        request,
+        tools: Vec::new(),
+        calls_max: None,
+        may_truncate: false,
+        limits: Limits::default(),
+    }
 }
 
 pub(crate) fn input(text: &str, busy: Busy) -> Cue {

@@ -102,8 +102,7 @@ impl Emulator {
     fn send(&self, head: &str, body: &str) {
         let mut stream = TcpStream::connect(self.address()).unwrap();
         let (host, length) = (self.address(), body.len());
-        let rest =
-            format!("host: {host}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+        let rest = format!("host: {host}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
         stream.write_all(format!("{head}{rest}{body}").as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();

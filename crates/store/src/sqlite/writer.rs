@@ -88,7 +88,10 @@ fn run_all<'a>(runner: &mut Runner<'_, '_, 'a>, units: &'a [Unit]) -> Option<Vec
 }
 
 /// Runs units anew in a fresh transaction, each in a savepoint.
-fn run_each<'a>(runner: &mut Runner<'_, '_, 'a>, units: &'a [Unit]) -> Result<Vec<Outcome>, DbError> {
+fn run_each<'a>(
+    runner: &mut Runner<'_, '_, 'a>,
+    units: &'a [Unit],
+) -> Result<Vec<Outcome>, DbError> {
     begin(runner)?;
     let mut outcomes = Vec::with_capacity(units.len());
     for unit in units {

@@ -339,10 +339,7 @@ async fn tell(
             items.iter().any(|item| matches!(&item.body, ItemBody::ToolCall(c) if c.call_id == *id))
         };
         if let Some(id) = result.filter(|id| !called(id)) {
-            let shown: String = id.chars().take(100).collect();
-            let message =
-                format!("No tool call found for function call output with call_id {shown}.");
-            return Err(Failure::of_field(Code::ToolResultMissing, "input", message));
+            return Err(answers::no_call(&id));
         }
         let input = Input { items, settings, about: begun.about() };
         vec![cue(&input, Busy::Reject, key.as_ref())?]
@@ -352,14 +349,18 @@ async fn tell(
 }
 
 pub(crate) fn cue(input: &Input, busy: Busy, key: Option<&Key>) -> Result<Cue, Failure> {
-    let content = serde_json::to_value(input)
-        .map_err(|error| Failure::new(Code::InvalidRequest, error.to_string()))?;
     Ok(Cue::Input {
-        content: Content::Inline(content),
+        content: content(input)?,
         busy,
         key: key.map(|key| key.request),
         settings: input.settings.is_some(),
     })
+}
+
+fn content(input: &Input) -> Result<Content, Failure> {
+    let content = serde_json::to_value(input)
+        .map_err(|error| Failure::new(Code::InvalidRequest, error.to_string()))?;
+    Ok(Content::Inline(content))
 }
 
 /// The input among the events that came of a request.
