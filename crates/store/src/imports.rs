@@ -99,6 +99,11 @@ const OUTCOME: &str =
     "SELECT outcome FROM bundles WHERE tenant = $1 AND session = $2 AND bundle = $3";
 const TIMELINE: &str = "INSERT INTO timelines (tenant, session, timeline, base)
     VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+/// Given again, it is the same.
+const ACCEPTED: &str = "INSERT INTO idempotency_keys (tenant, session, name, request_hash,
+    at_offset) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+const IS_AT: &str = "SELECT session FROM imports
+    WHERE tenant = $1 AND session = $2 AND token = $3 AND laid = $4";
 const ROW: &str = "SELECT deleted_at FROM sessions WHERE tenant = $1 AND id = $2";
 
 /// Whether there is a row of a session.
@@ -135,12 +140,7 @@ pub fn begin(import: &Import) -> Unit {
         import.beat_at,
     ];
     unit.expect(1, BEGIN, args);
-    let args = args![
-        Arc::clone(&tenant),
-        Arc::clone(&session),
-        Arc::clone(&token),
-        import.beat_at
-    ];
+    let args = args![Arc::clone(&tenant), Arc::clone(&session), Arc::clone(&token), import.beat_at];
     unit.expect(1, IS_FREE, args);
     unit.proven_by(IS_OURS, args![tenant, session, token]);
     unit
@@ -173,8 +173,7 @@ pub async fn stale(
 pub fn take(import: &Import, token: Arc<[u8]>, at: Timestamp) -> Unit {
     let mut unit = Unit::new("imports.take");
     let (tenant, session, before) = import.place();
-    let args =
-        args![Arc::clone(&tenant), Arc::clone(&session), before, Arc::clone(&token), at];
+    let args = args![Arc::clone(&tenant), Arc::clone(&session), before, Arc::clone(&token), at];
     unit.expect(1, TAKE, args);
     unit.proven_by(IS_OURS, args![tenant, session, token]);
     unit
@@ -197,11 +196,21 @@ impl Import {
     }
 
     /// A unit that goes on after the event at `laid`, and fails its guard if
-    /// another attempt has taken the import over.
+    /// another attempt has taken the import over. Whatever else is put into it
+    /// must be the same when it is given again.
     pub fn unit(&self, laid: u64, now_laid: u64, at: Timestamp) -> Unit {
         let mut unit = Unit::new("imports.lay");
         let (tenant, session, token) = self.place();
-        unit.expect(1, ADVANCE, args![tenant, session, token, laid, now_laid, at]);
+        let args = args![
+            Arc::clone(&tenant),
+            Arc::clone(&session),
+            Arc::clone(&token),
+            laid,
+            now_laid,
+            at
+        ];
+        unit.expect(1, ADVANCE, args);
+        unit.proven_by(IS_AT, args![tenant, session, token, now_laid]);
         unit
     }
 
@@ -228,7 +237,9 @@ impl Import {
     /// Notes a request that was accepted before. In a unit of
     /// [`Import::unit`].
     pub fn accepted(&self, unit: &mut Unit, name: &str, accepted: &Accepted) {
-        crate::idempotency::accept(unit, &self.tenant, self.session, name, accepted);
+        let (tenant, session, _) = self.place();
+        let hash = Arc::clone(&accepted.request_hash);
+        unit.run(ACCEPTED, args![tenant, session, name, hash, accepted.offset]);
     }
 
     /// Makes the session of what was laid down, up to the event at `head`. Its
@@ -291,8 +302,7 @@ fn decide(
     outcome: Outcome,
     at: Timestamp,
 ) {
-    let args =
-        args![tenant.shared(), session.to_string(), Arc::clone(bundle), outcome.word(), at];
+    let args = args![tenant.shared(), session.to_string(), Arc::clone(bundle), outcome.word(), at];
     unit.expect(1, DECIDE, args);
 }
 

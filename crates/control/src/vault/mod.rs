@@ -11,9 +11,7 @@ mod keyring;
 mod master;
 mod seal;
 
-pub use cell::{
-    CellKey, CellPublicKey, CellPublicKeyError, CellSignature, CellSignatureError,
-};
+pub use cell::{CellKey, CellPublicKey, CellPublicKeyError, CellSignature, CellSignatureError};
 pub use keyring::{Keyring, Sealed};
 pub use master::{MasterKey, MasterKeyError};
 pub use seal::{KeyBytes, OVERHEAD, SealKey, Unsealable};

@@ -90,6 +90,7 @@ pub(super) fn unknown(reason: UnknownReason) -> String {
         UnknownReason::NotRepeated => "it was not to be repeated",
         UnknownReason::Cancelled => "the turn was stopped while it ran",
         UnknownReason::Forked => "it runs on in the session that this one was forked from",
+        UnknownReason::Imported => "it runs on in the session that this one is a copy of",
     };
     format!(
         "Outcome unknown: {why}. The call may or may not have run, and its effect may or may not \

@@ -16,6 +16,11 @@ impl Hash {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// A hash that is known already.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The hash of several hashes, in order.
     pub fn of_all(hashes: &[Self]) -> Self {
         let mut sum = Sha256::new();

@@ -34,7 +34,8 @@ pub use model::{
     AbortReason, Compacted, ModelAborted, ModelAnswered, ModelAsked, ModelDelta, Purpose,
 };
 pub use session::{
-    Forked, ForkedFrom, Origin, Pinned, Rewound, Sealed, SessionCreated, Span, Unpinned, Unsealed,
+    Arrived, Forked, ForkedFrom, Imported, Origin, Pinned, Rewound, Sealed, SessionCreated, Span,
+    Unpinned, Unsealed,
 };
 pub use text::{Name, Note, Text, TextError};
 pub use timer::{Repeat, TimerCancelled, TimerFired, TimerPurpose, TimerSet};

@@ -187,6 +187,8 @@ pub enum UnknownReason {
     Cancelled,
     /// It runs in the session that this one was forked from.
     Forked,
+    /// It runs in the session that this one is a copy of, in another cell.
+    Imported,
 }
 
 /// The result becomes part of the context, here.

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use freehold_store::membership::Membership;
 use freehold_types::{Db, Env, NodeId, Offset};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 pub use door::{By, Key, NewSession, Receipt};
@@ -33,6 +33,9 @@ use crate::archive::{Archive, Id};
 use crate::models::Models;
 use crate::tools::Tools;
 use crate::worker::Handle;
+
+/// Exports and imports at one time.
+const BUNDLES: usize = 4;
 
 /// The doors and rooms that the runtime works with.
 pub struct Parts {
@@ -68,6 +71,8 @@ pub(crate) struct Inner {
     /// The sessions that somebody listens to, or that are in hand.
     lives: Mutex<HashMap<Id, Weak<Live>>>,
     stopping: AtomicBool,
+    /// Exports and imports that may be under way: each holds a blob in memory.
+    pub(crate) bundles: Arc<Semaphore>,
     /// Where workers run: whoever asks may be on a thread that ends before.
     pub(crate) runtime: tokio::runtime::Handle,
     /// Rung when the node is to stop.
@@ -86,6 +91,7 @@ impl Sessions {
             adrift: Mutex::default(),
             lives: Mutex::default(),
             stopping: AtomicBool::new(false),
+            bundles: Arc::new(Semaphore::new(BUNDLES)),
             runtime: tokio::runtime::Handle::current(),
             stop: watch::Sender::new(false),
         });

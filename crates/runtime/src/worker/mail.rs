@@ -139,6 +139,10 @@ impl Worker<'_> {
                 self.committed(batch);
                 let receipt = self.receipt(first, false);
                 mail.answer(Ok(receipt));
+                if self.state.sealed.is_some() {
+                    // It was let go of with the seal.
+                    return Err(Over::Lost);
+                }
                 self.perform();
                 Ok(true)
             }

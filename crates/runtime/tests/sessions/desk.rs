@@ -178,11 +178,19 @@ impl Blobs for Script {
 
     fn list<'a>(
         &'a self,
-        _: &'a BlobScope,
-        _: Option<&'a BlobName>,
-        _: usize,
+        scope: &'a BlobScope,
+        after: Option<&'a BlobName>,
+        limit: usize,
     ) -> BoxFuture<'a, Result<Vec<BlobEntry>, BlobError>> {
-        Box::pin(std::future::ready(Ok(Vec::new())))
+        let (prefix, after) = (scope.prefix(), after.map(ToString::to_string).unwrap_or_default());
+        let blobs = self.blobs.lock().unwrap();
+        let found = blobs.iter().filter(|(name, _)| name.starts_with(&prefix) && **name > after);
+        let entry = |(name, content): (&String, &Bytes)| BlobEntry {
+            name: name.parse().unwrap(),
+            size: content.len() as u64,
+        };
+        let entries = found.take(limit).map(entry).collect();
+        Box::pin(std::future::ready(Ok(entries)))
     }
 }
 

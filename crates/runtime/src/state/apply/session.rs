@@ -27,6 +27,12 @@ impl State {
         Ok(())
     }
 
+    /// As of a fork; and whoever it was sealed for, the copy is not.
+    pub(super) fn imported(&mut self) -> Fit {
+        self.sealed = None;
+        self.forked_from()
+    }
+
     pub(super) fn rewound(&mut self, event: &Event, fact: &Rewound) -> Fit {
         if self.turn.is_some() {
             return Err("a turn is open");
