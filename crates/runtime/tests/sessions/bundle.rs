@@ -131,7 +131,6 @@ fn yes(events: &[Arc<freehold_runtime::event::Event>]) -> Cue {
 #[tokio::test]
 async fn a_session_moves_with_all_that_waits_and_is_refused_where_it_was() {
     let (mut here, mut there) = (Desk::new("move-a"), Desk::new("move-b"));
-    there.script.rules.lock().unwrap().extend([]);
     let (a, b) = (cell("a", CELLS), cell("b", CELLS));
     let (left, right) = (here.life(), there.life());
     let session = waiting(&mut here, &left, 1.5).await;
