@@ -117,11 +117,6 @@ impl<'c> Check<'c> {
         }
     }
 
-    /// The seal that the journal ends with.
-    pub(super) fn seal(&self) -> Option<&crate::event::Sealed> {
-        self.seal.as_ref()
-    }
-
     fn look(&mut self, line: &[u8]) -> Result<Option<Piece>, Wrong> {
         if line.len() > LINE_BYTES_MAX {
             return Err(Wrong::Line(format!("it has more than {LINE_BYTES_MAX} bytes")));

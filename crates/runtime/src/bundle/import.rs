@@ -255,7 +255,13 @@ impl Sessions {
             content_key,
             beat_at: self.inner.env().now(),
         };
-        settle(self.inner.db(), imports::begin(&import)).await.map_err(guarded)?;
+        match settle(self.inner.db(), imports::begin(&import)).await {
+            Ok(()) => {}
+            Err(DbError::GuardFailed { .. }) => {
+                return Err(Error::Exists(session, "it came just now; send the bundle again"));
+            }
+            Err(error) => return Err(error.into()),
+        }
         if before.is_some() {
             imports::clear(self.inner.db(), &*archive.blobs, &import).await.map_err(swept)?;
         }
