@@ -74,6 +74,14 @@ pub fn stream(api: Api) -> [Bytes; 3] {
     }
 }
 
+/// A streamed answer that calls a tool.
+pub fn calling() -> [Bytes; 3] {
+    let [begin, _, end] = stream(Api::Chat);
+    let call = "data: {\"id\":\"chatcmpl-b1\",\"object\":\"chat.completion.chunk\",\"created\":1767225600,\"model\":\"mock\",\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"call_b1\",\"type\":\"function\",\"function\":{\"name\":\"look\",\"arguments\":\"{\\\"at\\\":\\\"the ledger\\\"}\"}}]},\"logprobs\":null,\"finish_reason\":null}]}\n\n";
+    let end = String::from_utf8_lossy(&end).replace("\"stop\"", "\"tool_calls\"");
+    [begin, Bytes::from_static(call.as_bytes()), end.into()]
+}
+
 /// A request body whose prompt has about `bytes` bytes.
 pub fn request(api: Api, model: &str, bytes: usize, stream: bool) -> String {
     let prompt = serde_json::Value::from(TEXT.chars().cycle().take(bytes).collect::<String>());

@@ -33,6 +33,12 @@ impl Running {
     pub fn pid(&self) -> u32 {
         self.0.id()
     }
+
+    /// Waits until it has ended by itself.
+    pub fn wait(&mut self) -> Result<()> {
+        let status = self.0.wait()?;
+        if status.success() { Ok(()) } else { Err(Error::other(format!("it ended with {status}"))) }
+    }
 }
 
 impl Drop for Running {

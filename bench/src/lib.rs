@@ -4,15 +4,19 @@
 //! `mock` is an upstream that answers as it is told, `hop` a bare hyper proxy
 //! that only copies, `load` a load generator. `compare` runs them and
 //! `freehold` side by side and prints the table; `overload` and `disconnects`
-//! fail where `freehold` does not bear what it should. `store`, `postgres` and
-//! `steps` try the stores by themselves.
+//! fail where `freehold` does not bear what it should. `store` tries the store by
+//! itself, `steps` sessions over both stores, `steps_http` sessions of a server.
 
 pub mod answers;
 pub mod child;
+pub mod client;
+pub mod frames;
 pub mod http;
 pub mod leave;
 pub mod load;
 pub mod proc;
+pub mod site;
+pub mod slow;
 pub mod steps;
 pub mod subject;
 pub mod verdict;

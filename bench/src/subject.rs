@@ -67,13 +67,8 @@ impl Freehold {
     /// requests under way.
     pub fn start(program: &str, upstream: SocketAddr, concurrency: u32) -> Result<Self> {
         let folder = Scratch::new("bench")?;
-        let file = folder.path().join("freehold.toml");
-        std::fs::write(&file, config(upstream, &folder))?;
-        let mut command = Command::new(program);
-        command.arg("serve").arg("--config").arg(&file).env("FREEHOLD_BOOTSTRAP_KEY", ADMIN);
-        let (process, address) = Running::serving(&mut command)?;
-        let mut freehold =
-            Self { process, address, key: String::new(), key_id: String::new(), _folder: folder };
+        let config = config(upstream, &folder);
+        let mut freehold = Self::serving(program, folder, &config)?;
         let limits = json!({
             "requests_per_minute": 10_000_000,
             "tokens_per_minute": 100_000_000_000_u64,
@@ -91,6 +86,32 @@ impl Freehold {
             freehold.admin("POST", "budgets", Some(&scope))?;
         }
         Ok(freehold)
+    }
+
+    /// Starts it for sessions that no model answers in, over PostgreSQL at a
+    /// url or its own file.
+    pub fn for_sessions(program: &str, store: Option<&str>) -> Result<Self> {
+        let folder = Scratch::new("bench")?;
+        let data = folder.path().join("data");
+        let store = store.map(|url| format!("[store]\nurl = \"{url}\"\nconnections = 64\n"));
+        let config = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\ndata = \"{}\"\n{}",
+            data.display(),
+            store.unwrap_or_default()
+        );
+        let mut freehold = Self::serving(program, folder, &config)?;
+        let made = freehold.admin("POST", "keys", Some(&json!({ "name": "bench" })))?;
+        (freehold.key, freehold.key_id) = (text(&made["key"]), text(&made["id"]));
+        Ok(freehold)
+    }
+
+    fn serving(program: &str, folder: Scratch, config: &str) -> Result<Self> {
+        let file = folder.path().join("freehold.toml");
+        std::fs::write(&file, config)?;
+        let mut command = Command::new(program);
+        command.arg("serve").arg("--config").arg(&file).env("FREEHOLD_BOOTSTRAP_KEY", ADMIN);
+        let (process, address) = Running::serving(&mut command)?;
+        Ok(Self { process, address, key: String::new(), key_id: String::new(), _folder: folder })
     }
 
     /// Its process id.

@@ -8,33 +8,38 @@ pub struct Verdict(Vec<Bar>);
 
 #[derive(Debug)]
 struct Bar {
-    what: &'static str,
+    what: String,
     measured: String,
     asked: String,
     met: bool,
 }
 
 impl Verdict {
+    /// A ratio that must be at least so much.
+    pub fn at_least(&mut self, what: impl Into<String>, measured: f64, least: f64) {
+        self.holds(what, format!("{measured:.2}"), format!("at least {least}"), measured >= least);
+    }
+
     /// Something that must hold.
     pub fn holds(
         &mut self,
-        what: &'static str,
+        what: impl Into<String>,
         measured: impl fmt::Display,
         asked: impl fmt::Display,
         met: bool,
     ) {
         let (measured, asked) = (measured.to_string(), asked.to_string());
-        self.0.push(Bar { what, measured, asked, met });
+        self.0.push(Bar { what: what.into(), measured, asked, met });
     }
 
     /// A figure that may be at most so much.
-    pub fn at_most(&mut self, what: &'static str, measured: f64, most: f64, unit: &str) {
+    pub fn at_most(&mut self, what: impl Into<String>, measured: f64, most: f64, unit: &str) {
         let shown = format!("{measured:.1} {unit}");
         self.holds(what, shown, format!("at most {most:.1} {unit}"), measured <= most);
     }
 
     /// A count that must be zero.
-    pub fn none(&mut self, what: &'static str, count: u64) {
+    pub fn none(&mut self, what: impl Into<String>, count: u64) {
         self.holds(what, count, 0, count == 0);
     }
 

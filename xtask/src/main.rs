@@ -25,6 +25,10 @@ struct Cli {
 enum Task {
     /// Kill the server again and again, and look at what is left.
     Crash(freehold_crash::Args),
+    /// Give the server bad input and bad times, and look at what it says.
+    Faults(freehold_crash::faults::Args),
+    /// Run three nodes over one database under load, restart them and kill one.
+    Nodes(freehold_crash::nodes::Args),
     /// Run simulated worlds in which everything that may go wrong does.
     Sim(sim::Args),
     /// Put recorded real traffic through the codecs.
@@ -62,6 +66,8 @@ fn run(cli: &Cli) -> Result<bool> {
     match &cli.task {
         Task::Sim(args) => sim::run(args, out),
         Task::Crash(args) => freehold_crash::run(&root(), args, out),
+        Task::Faults(args) => freehold_crash::faults::run(&root(), args, out),
+        Task::Nodes(args) => freehold_crash::nodes::run(&root(), args, out),
         Task::Recordings(args) => recordings::run(args, out),
         Task::Fuzz(args) => fuzz::run(&root(), args, out),
         Task::Losses => losses::write(&root()).map(|()| true),

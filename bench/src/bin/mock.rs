@@ -3,6 +3,7 @@
 //! `--latency-ms` waits before each answer, `--gap-ms` between a stream's
 //! chunks, `--chunks` says how many there are, `--capacity` how many answers a
 //! second it begins: requests beyond it wait their turn, however many.
+//! A streamed chat that offers tools is answered with a call of `look`.
 //! `GET /stats` counts requests, open connections, requests that wait for
 //! their answer and streams under way. Its first line says where it serves.
 #![expect(clippy::print_stdout, reason = "it says where it serves")]
@@ -124,7 +125,12 @@ async fn answer(mock: Arc<Mock>, request: Request<Incoming>) -> Result<Answer, I
         return Ok(full(StatusCode::OK, answers::whole(api)));
     }
     mock.streams.fetch_add(1, Ordering::Relaxed);
-    let stream = Stream { parts: answers::stream(api), at: 0, timer: None, mock };
+    // Whoever offers tools and brings no result of one gets a call.
+    let has = |needle: &[u8]| memchr::memmem::find(&body, needle).is_some();
+    let calls = api == Api::Chat && has(b"\"tools\":[") && !has(b"\"role\":\"tool\"");
+    let (parts, chunks) =
+        if calls { (answers::calling(), 1) } else { (answers::stream(api), mock.chunks) };
+    let stream = Stream { parts, chunks, at: 0, timer: None, mock };
     let mut response = Response::new(Either::Right(stream));
     let kind = http::HeaderValue::from_static("text/event-stream");
     response.headers_mut().insert("content-type", kind);
@@ -133,6 +139,7 @@ async fn answer(mock: Arc<Mock>, request: Request<Incoming>) -> Result<Answer, I
 
 struct Stream {
     parts: [Bytes; 3],
+    chunks: u64,
     at: u64,
     timer: Option<Pin<Box<Sleep>>>,
     mock: Arc<Mock>,
@@ -147,7 +154,7 @@ impl Body for Stream {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = self.get_mut();
-        if this.at > this.mock.chunks + 1 {
+        if this.at > this.chunks + 1 {
             return Poll::Ready(None);
         }
         if this.at > 0 && !this.mock.gap.is_zero() {
@@ -160,7 +167,7 @@ impl Body for Stream {
         }
         let part = match this.at {
             0 => 0,
-            at if at <= this.mock.chunks => 1,
+            at if at <= this.chunks => 1,
             _ => 2,
         };
         this.at += 1;

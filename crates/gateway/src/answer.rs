@@ -1,6 +1,7 @@
 //! What came back from a deployment: the beginning of a stream, a whole answer,
 //! or a refusal; each read within a limit.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -11,6 +12,7 @@ use freehold_types::BoxBody;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt as _;
+use memchr::memmem::Finder;
 
 use crate::attempt::{Content, Failed, Raw};
 use crate::retry::Fault;
@@ -83,7 +85,7 @@ fn lines(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The error, if a stream's first bytes are one whole error event.
 fn error_at_start(dialect: Dialect, first: &[u8]) -> Option<ApiError> {
-    memchr::memmem::find(first.get(..FIRST_LIMIT.min(first.len()))?, b"\"error\"")?;
+    has_error(first.get(..FIRST_LIMIT.min(first.len()))?).then_some(())?;
     let mut events = Vec::new();
     let mut decoder = codec(dialect).stream_decoder();
     // The event may be the last one and lack its empty line.
@@ -97,6 +99,12 @@ fn error_at_start(dialect: Dialect, first: &[u8]) -> Option<ApiError> {
         Some(Event::Error(error)) => Some(error),
         _ => None,
     }
+}
+
+/// Whether something in it is named `error`.
+fn has_error(bytes: &[u8]) -> bool {
+    static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
+    NAME.find(bytes).is_some()
 }
 
 /// Reads a body to its end, within a limit.
@@ -144,7 +152,7 @@ pub(crate) fn check_whole(
     // An error object stands at the start of its body; Responses has
     // `"error": null` in every answer, which decode_answer tells apart.
     let start = body.get(..300.min(body.len())).unwrap_or_default();
-    if memchr::memmem::find(start, b"\"error\"").is_some()
+    if has_error(start)
         && let Err(error) = codec(dialect).decode_answer(body)
     {
         return Err(match error {

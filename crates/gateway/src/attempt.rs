@@ -294,8 +294,7 @@ pub(crate) async fn attempt(
     if deployment.provider.local {
         return Box::pin(on_engine(doors, asked, deployment, request)).await;
     }
-    let out =
-        wire::outgoing(asked, deployment, request.map(AsRef::as_ref)).map_err(Failed::unsent)?;
+    let out = wire::outgoing(asked, deployment, request).map_err(Failed::unsent)?;
     let (dialect, cut_usage) = match out.lane {
         Lane::Bytes { cut_usage } => (asked.dialect, cut_usage),
         Lane::Cross(to) => (to, false),
@@ -362,7 +361,7 @@ async fn on_engine(
     };
     let request = match request {
         Some(request) => Arc::clone(request),
-        None => asked.request().map_err(Failed::before)?,
+        None => asked.paper.request().map_err(Failed::before)?,
     };
     let request = match asked.add_limit {
         Some(limit) if request.max_tokens.is_none() => {

@@ -27,7 +27,7 @@ pub(crate) fn affinity(asked: &Asked<'_>) -> Option<u64> {
     match named {
         Some(name) => name.hash(&mut hasher),
         None => {
-            let body = &asked.call.body;
+            let body = asked.paper.bytes();
             body.get(..body.len().min(1024)).unwrap_or_default().hash(&mut hasher);
         }
     }

@@ -21,6 +21,7 @@ use crate::eligible::{affinity, eligible, stateless, unknown_model};
 use crate::fallback::Walk;
 use crate::fetch::needs_inline;
 use crate::metrics::Outcome;
+use crate::paper::Paper;
 use crate::plan::{Deployment, Route};
 use crate::relay::{Relay, fold_engine};
 use crate::reply_headers::reply_headers;
@@ -29,14 +30,11 @@ use crate::wire::{Asked, OUTPUT_LIMIT_UNSET};
 use crate::{Gateway, refuse};
 
 impl Gateway {
-    /// Answers a model call.
-    pub(crate) async fn model(
-        &self,
-        call: &Call,
-        dialect: Dialect,
-    ) -> Result<Reply, Box<ApiError>> {
+    /// Answers a model call, whose body is no longer in it.
+    pub(crate) async fn model(&self, call: &Call, body: Bytes) -> Result<Reply, Box<ApiError>> {
         let plan = self.plan.load();
-        let scan = scan::scan(&call.body).map_err(|e| refuse::bad_body(&e))?;
+        let scan = scan::scan(&body).map_err(|e| refuse::bad_body(&e))?.into_owned();
+        let dialect = call.endpoint.dialect();
         if dialect == Dialect::Responses {
             stateless(&scan)?;
         }
@@ -47,7 +45,8 @@ impl Gateway {
         })?;
         let (route, star) =
             plan.route(&model).ok_or_else(|| unknown_model(&plan, &call.principal, &model))?;
-        let asked = Asked::new(call, dialect, scan.clone(), &model, (Arc::clone(route), star));
+        let paper = Paper::of(dialect, body);
+        let asked = Asked::new(call, paper, scan, &model, (Arc::clone(route), star));
         let candidates = eligible(&asked)?;
         let (asked, book) = self.admit(asked, &candidates)?;
         self.answer(&asked, &candidates, book).await
@@ -59,6 +58,7 @@ impl Gateway {
         mut asked: Asked<'a>,
         candidates: &[Arc<Deployment>],
     ) -> Result<(Asked<'a>, Box<Book>), Box<ApiError>> {
+        asked.sole = candidates.len() == 1;
         let scan = &asked.scan;
         let text = (scan.body_bytes - scan.media_bytes) as u64;
         let input = estimate::upper_bound_tokens(text, scan.media_count as u64);
@@ -266,7 +266,7 @@ impl Gateway {
         deployment: &Arc<Deployment>,
         trying: Trying,
     ) -> Result<(Trying, Answered), Failed> {
-        let fetched = if needs_inline(asked, deployment) {
+        let fetched = if needs_inline(asked, deployment) && asked.paper.written().is_none() {
             Box::pin(self.inline(asked)).await?
         } else {
             None
@@ -421,7 +421,7 @@ impl Gateway {
         book: Box<Book>,
         mut headers: HeaderMap,
     ) -> Result<Reply, Back> {
-        let request = match asked.request() {
+        let request = match asked.paper.terms() {
             Ok(request) => request,
             Err(error) => return Err(Box::new((Failed::ours(error), book))),
         };
@@ -448,7 +448,7 @@ impl Gateway {
         asked: &Asked<'_>,
         book: &mut Book,
     ) -> Result<Box<dyn StreamEncoder>, Failed> {
-        let request = asked.request().map_err(Failed::ours)?;
+        let request = asked.paper.terms().map_err(Failed::ours)?;
         let context = self.context(asked, &request);
         book.keep_request(Arc::clone(&request));
         Ok(codec(asked.dialect).stream_encoder(&context))

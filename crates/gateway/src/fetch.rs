@@ -27,7 +27,7 @@ impl Gateway {
     /// The request with its URLs replaced by what is behind them; `None` if
     /// nothing had to be fetched.
     pub(crate) async fn inline(&self, asked: &Asked<'_>) -> Result<Option<Arc<Request>>, Failed> {
-        let request = asked.request().map_err(Failed::ours)?;
+        let request = asked.paper.request().map_err(Failed::ours)?;
         let mut request = (*request).clone();
         let mut fetched = 0;
         for part in parts_mut(&mut request.items) {

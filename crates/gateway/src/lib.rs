@@ -29,6 +29,7 @@ pub mod metrics;
 pub mod money;
 pub mod options;
 mod other;
+mod paper;
 mod pass;
 pub mod plan;
 pub mod refuse;
@@ -124,10 +125,13 @@ impl Gateway {
     /// Answers a client's request. Never fails: an error is a reply in the
     /// caller's dialect. Dropping the future, or the reply's body, cancels the
     /// upstream and settles the exchange.
-    pub async fn exchange(&self, call: Call) -> Reply {
+    pub async fn exchange(&self, mut call: Call) -> Reply {
         let dialect = call.endpoint.dialect();
         let answered = match &call.endpoint {
-            Endpoint::Model(dialect) => self.model(&call, *dialect).await,
+            Endpoint::Model(_) => {
+                let body = std::mem::take(&mut call.body);
+                self.model(&call, body).await
+            }
             Endpoint::CountTokens | Endpoint::Embeddings | Endpoint::Completions => {
                 Box::pin(self.pass(&call)).await
             }

@@ -6,8 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use freehold_control::Tokens;
 use freehold_control::prices::{ModelPrices, Rates, Sheet};
 use freehold_llm::model::Usage;
-use freehold_types::{Money, Rate, Rounding};
-use jiff::Timestamp;
+use freehold_types::{Env, Money, Rate, Rounding};
 
 use crate::Gateway;
 use crate::options::{PerMillion, PriceOptions};
@@ -63,23 +62,24 @@ impl Prices {
         }
     }
 
-    fn rates(&self, model: &str, at: Timestamp, tier: Option<&str>, context: u64) -> Option<Rates> {
+    /// The rates now, which is only asked for where they change.
+    fn rates(&self, model: &str, env: &dyn Env, tier: Option<&str>, context: u64) -> Option<Rates> {
         match self {
             Self::Own(rates) => Some(*rates),
-            _ => self.of_model(model)?.rates(at, tier, context),
+            _ => self.of_model(model)?.rates(env.now(), tier, context),
         }
     }
 
     fn upper_bound(
         &self,
         model: &str,
-        at: Timestamp,
+        env: &dyn Env,
         tier: Option<&str>,
         (input, output): (u64, u64),
     ) -> Option<Money> {
         match self {
             Self::Own(rates) => Some(rates.upper_bound(input, output)),
-            _ => self.of_model(model)?.upper_bound(at, tier, input, output),
+            _ => self.of_model(model)?.upper_bound(env.now(), tier, input, output),
         }
     }
 }
@@ -133,7 +133,7 @@ impl Gateway {
         tier: Option<&str>,
         usage: &Usage,
     ) -> Option<(Money, Rounding)> {
-        let rates = deployment.prices.rates(model, self.env.now(), tier, usage.input)?;
+        let rates = deployment.prices.rates(model, &*self.env, tier, usage.input)?;
         Some(rates.cost(&tokens(usage)))
     }
 
@@ -145,8 +145,8 @@ impl Gateway {
         tier: Option<&str>,
         tokens: (u64, u64),
     ) -> Option<Money> {
-        let now = self.env.now();
-        candidates.filter_map(|(d, model)| d.prices.upper_bound(&model, now, tier, tokens)).max()
+        let env = &*self.env;
+        candidates.filter_map(|(d, model)| d.prices.upper_bound(&model, env, tier, tokens)).max()
     }
 
     /// What a request would likely cost, for routing by price, in nano-units.

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use freehold_control::{Adaptive, AdaptiveSettings};
 use freehold_llm::{Dialect, Quirk};
 use freehold_types::{TenantId, Timeouts};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use crate::health::{BreakerRule, Health};
 use crate::metrics::{DeploymentMetrics, RouteMetrics};
@@ -77,7 +77,7 @@ pub struct Provider {
     pub objects_for: Vec<TenantId>,
     /// Credential.
     pub auth: Auth,
-    /// Further headers of each request.
+    /// The headers of each request, its credential among them.
     pub headers: HeaderMap,
     /// What it does oddly.
     pub quirks: Vec<Quirk>,
@@ -153,8 +153,37 @@ pub struct Deployment {
     pub prices: Prices,
     /// State that outlives a reload.
     pub cell: Arc<DeploymentCell>,
+    /// Where its dialects are, as far as they have been asked for.
+    pub uris: Uris,
     /// The name as a header shows it.
     pub label: HeaderValue,
+}
+
+/// The addresses of a deployment's dialects, each put together and parsed once.
+#[derive(Debug, Default)]
+pub struct Uris([OnceLock<Uri>; 3]);
+
+impl Uris {
+    /// The address for a dialect, as `make` gave it the first time.
+    pub fn get<E>(
+        &self,
+        dialect: Dialect,
+        make: impl FnOnce() -> Result<Uri, E>,
+    ) -> Result<Uri, E> {
+        let [chat, responses, messages] = &self.0;
+        let known = match dialect {
+            Dialect::Chat => chat,
+            Dialect::Responses => responses,
+            Dialect::Messages => messages,
+        };
+        match known.get() {
+            Some(uri) => Ok(uri.clone()),
+            None => {
+                let made = make()?;
+                Ok(known.get_or_init(|| made).clone())
+            }
+        }
+    }
 }
 
 impl Deployment {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use freehold_control::prices::Sheet;
 use freehold_llm::catalogue::{self, ProviderRow};
 use freehold_types::{Secret, TenantId};
-use http::header::{AUTHORIZATION, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::health::BreakerRule;
@@ -17,7 +17,7 @@ use crate::options::{
     AuthScheme, DeploymentOptions, LOCAL, Options, Pattern, ProviderOptions, RouteOptions, Secrets,
 };
 use crate::plan::{
-    Auth, Deployment, DeploymentCell, Paths, Plan, Provider, ProviderCell, Route, RouteCell,
+    Auth, Deployment, DeploymentCell, Paths, Plan, Provider, ProviderCell, Route, RouteCell, Uris,
 };
 use crate::retry::RetryRule;
 use crate::transport::PoolSettings;
@@ -122,6 +122,10 @@ fn provider(
         let value = HeaderValue::from_str(value)
             .map_err(|_| format!("headers.{name} has a value that no header can have"))?;
         headers.insert(name, value);
+    }
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Auth::Header(name, value) = &auth {
+        headers.insert(name, value.clone());
     }
     let api_version = written.api_version.as_deref().or(row.api_version.as_deref());
     let paths = paths(row, api_version);
@@ -317,6 +321,7 @@ fn deployment(
         quirks,
         prices: Prices::new(written.price.as_ref(), sheet, &provider.priced_as, &written.model),
         cell: cells.deployment(route, &label, rule),
+        uris: Uris::default(),
         label: HeaderValue::from_str(&printable)
             .unwrap_or_else(|_| HeaderValue::from_static("unnamed")),
     }

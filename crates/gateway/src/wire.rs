@@ -1,7 +1,7 @@
 //! A request as it goes to one deployment.
 
 use std::borrow::Cow;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use freehold_llm::format::codec;
@@ -9,18 +9,21 @@ use freehold_llm::model::{ApiError, Request};
 use freehold_llm::scan::{Edit, Piece, Scan, pieces, splice};
 use freehold_llm::{Dialect, Losses, Quirk, RequestTarget};
 use freehold_types::{Code, Target, WireBody, WireRequest};
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::ACCEPT;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use memchr::memmem;
 
 use crate::call::Call;
+use crate::paper::Paper;
 use crate::plan::{Auth, Deployment, Paths, Provider, Route};
 
 /// A model call as it was asked, with what one scan found in it.
 pub(crate) struct Asked<'a> {
+    /// Without its body, which is the paper's.
     pub(crate) call: &'a Call,
+    pub(crate) paper: Paper,
     pub(crate) dialect: Dialect,
-    pub(crate) scan: Scan<'a>,
+    pub(crate) scan: Scan<'static>,
     pub(crate) route: Arc<Route>,
     /// What the route's star stands for.
     pub(crate) star: &'a str,
@@ -32,7 +35,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) strict: bool,
     /// It came as a value of the hub's, and there are no bytes of it.
     pub(crate) in_process: bool,
-    decoded: OnceLock<Result<Arc<Request>, Box<ApiError>>>,
+    /// Only one deployment can be asked.
+    pub(crate) sole: bool,
 }
 
 /// How a request went out, and so how its answer comes back.
@@ -59,8 +63,8 @@ pub(crate) const OUTPUT_LIMIT_UNSET: u64 = 4096;
 impl<'a> Asked<'a> {
     pub(crate) fn new(
         call: &'a Call,
-        dialect: Dialect,
-        scan: Scan<'a>,
+        paper: Paper,
+        scan: Scan<'static>,
         model: &'a str,
         (route, star): (Arc<Route>, &'a str),
     ) -> Self {
@@ -68,7 +72,8 @@ impl<'a> Asked<'a> {
         let strict = call.strict || route.strict;
         Self {
             call,
-            dialect,
+            dialect: call.endpoint.dialect(),
+            paper,
             scan,
             route,
             star,
@@ -77,7 +82,7 @@ impl<'a> Asked<'a> {
             add_limit: None,
             strict,
             in_process: false,
-            decoded: OnceLock::new(),
+            sole: false,
         }
     }
 
@@ -87,10 +92,9 @@ impl<'a> Asked<'a> {
         request: &'a Arc<Request>,
         (route, star): (Arc<Route>, &'a str),
     ) -> Self {
-        let scan = Scan::of(request);
-        let asked = Self::new(call, request.origin, scan, &request.model, (route, star));
-        let decoded = OnceLock::from(Ok(Arc::clone(request)));
-        Self { stream: true, in_process: true, decoded, ..asked }
+        let (paper, scan) = (Paper::in_process(request), Scan::of(request).into_owned());
+        let asked = Self::new(call, paper, scan, &request.model, (route, star));
+        Self { stream: true, in_process: true, ..asked }
     }
 
     /// What was asked for, in a word for logs and the books.
@@ -105,18 +109,6 @@ impl<'a> Asked<'a> {
         const OURS: [&str; 3] = ["cache_mark", "item.id", "tool_result.is_error"];
         let missed = |field: &str| !self.in_process || !OURS.contains(&field);
         self.strict && losses.iter().any(|loss| missed(&loss.field))
-    }
-
-    /// The request in the hub, decoded at most once.
-    pub(crate) fn request(&self) -> Result<Arc<Request>, Box<ApiError>> {
-        self.decoded
-            .get_or_init(|| {
-                let request = codec(self.dialect)
-                    .decode_request(&self.call.body)
-                    .map_err(|e| crate::refuse::bad_body(&e))?;
-                Ok(Arc::new(request))
-            })
-            .clone()
     }
 
     /// The model's name at a deployment.
@@ -152,7 +144,7 @@ impl<'a> Asked<'a> {
     /// bytes, with the model's name and what policy needs spliced in.
     fn bytes(&self, deployment: &'a Deployment, model: &str) -> (WireBody, bool) {
         let scan = &self.scan;
-        let body = &self.call.body;
+        let body = &self.paper.bytes();
         let mut edits: Vec<Edit<'_>> = Vec::new();
         if model != self.model {
             edits.push(scan.set_model(model));
@@ -195,11 +187,15 @@ impl<'a> Asked<'a> {
     /// Whether a quirk of the deployment concerns this very request, so that
     /// the codec must rewrite it although the dialect is the caller's.
     fn needs_codec(&self, deployment: &Deployment) -> bool {
-        let has = |needle: &[u8]| memmem::find(&self.call.body, needle).is_some();
+        if deployment.quirks.is_empty() {
+            return false;
+        }
+        let body = self.paper.bytes();
+        let has = |needle: &[u8]| memmem::find(&body, needle).is_some();
         deployment.quirks.iter().any(|quirk| match quirk {
             Quirk::MaxTokensKey => self.scan.max_completion_tokens.is_some(),
             Quirk::NoDeveloperRole => has(b"\"developer\""),
-            Quirk::StringContent => self.dialect == Dialect::Chat && lists_content(&self.call.body),
+            Quirk::StringContent => self.dialect == Dialect::Chat && lists_content(&body),
             Quirk::NoJsonSchema => has(b"\"json_schema\""),
             Quirk::NoStreamOptions => self.scan.stream_options.is_some(),
             _ => false,
@@ -242,57 +238,29 @@ fn lists_content(body: &[u8]) -> bool {
 pub(crate) fn outgoing<'a>(
     asked: &Asked<'a>,
     deployment: &'a Deployment,
-    request: Option<&Request>,
+    request: Option<&Arc<Request>>,
 ) -> Result<Outgoing, Box<ApiError>> {
     let provider = &deployment.provider;
     let model = asked.model_at(deployment);
     let to = deployment.speaks(asked.dialect);
-    let mut losses = Losses::default();
-    let bytes = to == asked.dialect && !asked.in_process && !asked.needs_codec(deployment);
-    let (body, lane) = if bytes {
+    let written = asked.paper.written();
+    let bytes = written.is_none() && to == asked.dialect && !asked.in_process;
+    let (body, lane, losses) = if bytes && !asked.needs_codec(deployment) {
         let (body, cut_usage) = asked.bytes(deployment, &model);
-        (body, Lane::Bytes { cut_usage })
+        (body, Lane::Bytes { cut_usage }, Losses::default())
     } else {
-        let decoded;
-        let request = match request {
-            Some(request) => request,
-            None => {
-                decoded = asked.request()?;
-                &decoded
-            }
+        let adds_usage = to == Dialect::Chat && asked.stream;
+        let cut_usage = adds_usage && !asked.paper.terms()?.stream_usage;
+        let (body, losses) = match written {
+            Some(written) => written,
+            None => encoded(asked, deployment, (to, cut_usage), request)?,
         };
-        let mut request = Cow::Borrowed(request);
-        if request.max_tokens.is_none() && asked.add_limit.is_some() {
-            request.to_mut().max_tokens = asked.add_limit;
-        }
-        let cut_usage = to == Dialect::Chat && asked.stream && !request.stream_usage;
-        if cut_usage {
-            request.to_mut().stream_usage = true;
-        }
-        if to == Dialect::Responses {
-            request.to_mut().store = Some(false);
-        }
-        let mut quirks = Cow::Borrowed(deployment.quirks.as_slice());
-        if deployment.model.contains('*')
-            && let Some(profile) = freehold_llm::catalogue::model(&model)
-        {
-            quirks.to_mut().extend(&profile.quirks);
-        }
-        let target = RequestTarget {
-            model: &model,
-            quirks: &quirks,
-            default_max_tokens: asked.limit(deployment),
-        };
-        let body = codec(to)
-            .encode_request(&request, &target, &mut losses)
-            .map_err(|e| crate::refuse::cannot_encode(&e))?;
-        if asked.minds(&losses) {
-            return Err(crate::refuse::strict(&losses, asked.dialect, to));
-        }
         let lane = if to == asked.dialect { Lane::Bytes { cut_usage } } else { Lane::Cross(to) };
-        (WireBody::from(body), lane)
+        (body, lane, losses)
     };
-    let uri = uri(provider, provider.paths.dialects.get(&to).map(String::as_str), &model)?;
+    let uri = || uri(provider, provider.paths.dialects.get(&to).map(String::as_str), &model);
+    let fixed = !deployment.model.contains('*');
+    let uri = if fixed { deployment.uris.get(to, uri) } else { uri() }?;
     let mut headers = headers(provider, asked.call, to == Dialect::Messages);
     if asked.stream {
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
@@ -307,6 +275,53 @@ pub(crate) fn outgoing<'a>(
         pool: Some(Arc::clone(&provider.name)),
     };
     Ok(Outgoing { wire, lane, losses })
+}
+
+/// The request in a deployment's own dialect, from the hub's form of it.
+fn encoded<'a>(
+    asked: &Asked<'a>,
+    deployment: &'a Deployment,
+    (to, asks_for_usage): (Dialect, bool),
+    fetched: Option<&Arc<Request>>,
+) -> Result<(WireBody, Losses), Box<ApiError>> {
+    let model = asked.model_at(deployment);
+    let mut request = fetched.map_or_else(|| asked.paper.lend(), |request| Ok(request.clone()))?;
+    let theirs = (request.max_tokens, request.stream_usage, request.store);
+    let store = if to == Dialect::Responses { Some(false) } else { theirs.2 };
+    let ours = (theirs.0.or(asked.add_limit), theirs.1 || asks_for_usage, store);
+    // It is a copy only where somebody else has it too.
+    let set = |request: &mut Arc<Request>, (max_tokens, stream_usage, store)| {
+        let request = Arc::make_mut(request);
+        (request.max_tokens, request.stream_usage, request.store) =
+            (max_tokens, stream_usage, store);
+    };
+    if ours != theirs {
+        set(&mut request, ours);
+    }
+    let mut quirks = Cow::Borrowed(deployment.quirks.as_slice());
+    if deployment.model.contains('*')
+        && let Some(profile) = freehold_llm::catalogue::model(&model)
+    {
+        quirks.to_mut().extend(&profile.quirks);
+    }
+    let target = RequestTarget {
+        model: &model,
+        quirks: &quirks,
+        default_max_tokens: asked.limit(deployment),
+    };
+    let mut losses = Losses::default();
+    let body = codec(to)
+        .encode_request(&request, &target, &mut losses)
+        .map_err(|e| crate::refuse::cannot_encode(&e))?;
+    if asked.minds(&losses) {
+        return Err(crate::refuse::strict(&losses, asked.dialect, to));
+    }
+    let body = WireBody::from(body);
+    if ours != theirs {
+        set(&mut request, theirs);
+    }
+    asked.paper.goes_out(request, (&body, &losses), asked.sole);
+    Ok((body, losses))
 }
 
 /// The address of an endpoint of a provider.
@@ -382,10 +397,6 @@ const FORWARDED_MESSAGES: [HeaderName; 2] =
 /// does.
 pub(crate) fn headers(provider: &Provider, call: &Call, messages: bool) -> HeaderMap {
     let mut headers = provider.headers.clone();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Auth::Header(name, value) = &provider.auth {
-        headers.insert(name, value.clone());
-    }
     let beyond: &[HeaderName] = if messages { &FORWARDED_MESSAGES } else { &[] };
     for name in FORWARDED.iter().chain(beyond) {
         let mut values = call.headers.get_all(name).iter();

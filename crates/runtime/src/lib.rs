@@ -18,6 +18,7 @@ pub mod content;
 pub mod context;
 pub mod decide;
 pub mod event;
+pub mod fsck;
 pub mod gateway_models;
 pub mod models;
 pub mod seal;

@@ -20,13 +20,14 @@ use freehold_runtime::gateway_models::GatewayModels;
 use freehold_runtime::sessions::{Parts as SessionParts, Sessions};
 use freehold_runtime::tools::{Parts as ToolParts, Secrets, Toolbox};
 use freehold_store::membership::Membership;
-use freehold_store::{Store, StoreOptions, blob_store};
+use freehold_store::{Store, StoreOptions, blob_store, timelines};
 use freehold_types::{Blobs, Env, TenantId, Transport};
 
 use crate::config::watch::Watcher;
 use crate::config::{self, Config, Live, Otherwise};
 use crate::http::body::{BodyBudget, BodyLimits};
 use crate::http::drain::Drain;
+use crate::http::lag::Lag;
 use crate::http::tls::Certificates;
 use crate::ops::Responses;
 use crate::serve::{Error, Start};
@@ -67,6 +68,8 @@ pub struct App {
     pub sessions: Arc<Sessions>,
     /// Ends it all.
     pub drain: Drain,
+    /// How far each worker is behind.
+    pub lags: Vec<Arc<Lag>>,
     /// Answers, counted.
     pub responses: Responses,
     /// Logs and traces.
@@ -127,9 +130,12 @@ pub(crate) async fn open(
         keys: Arc::clone(&keyring) as _,
     };
     let models = GatewayModels::new(Arc::clone(&gateway), Arc::clone(&control), Arc::clone(&env));
+    let timeline = timelines::current(&*store).await.map_err(Error::Timeline)?;
+    let joined = Joined { members: members.clone(), timeline };
     let (sessions, toolbox) =
-        sessions(archive.clone(), models, members.clone(), Arc::clone(&transport) as _, &config)?;
+        sessions(archive.clone(), models, joined, Arc::clone(&transport) as _, &config)?;
     let drain = Drain::new(config.server.connections_max);
+    let lags = (0..workers).map(|_| Arc::new(Lag::new(Arc::clone(&env)))).collect();
     let config = Live::new(config);
     let follow = Follow {
         control: Arc::clone(&control),
@@ -153,6 +159,7 @@ pub(crate) async fn open(
         keyring,
         cell_key,
         sessions,
+        lags,
         gateway,
         secrets: Arc::new(archive),
         transport,
@@ -193,11 +200,17 @@ async fn books(
     Ok((control, started.writer))
 }
 
+/// What a node finds in the store.
+struct Joined {
+    members: Option<Arc<Membership>>,
+    timeline: u64,
+}
+
 /// Begins to work on sessions; and the tools that they call.
 fn sessions(
     archive: Archive,
     models: GatewayModels,
-    members: Option<Arc<Membership>>,
+    joined: Joined,
     transport: Arc<dyn Transport>,
     config: &Config,
 ) -> Result<(Arc<Sessions>, Toolbox), Error> {
@@ -210,7 +223,8 @@ fn sessions(
     };
     let toolbox = Toolbox::new(parts, config.tool_plan().map_err(Error::Tools)?);
     let (models, tools) = (Arc::new(models), Arc::new(toolbox.clone()));
-    let parts = SessionParts { archive, members, models, tools };
+    let Joined { members, timeline } = joined;
+    let parts = SessionParts { archive, members, timeline, models, tools };
     Ok((Sessions::start(parts, config.sessions.options()), toolbox))
 }
 

@@ -12,6 +12,7 @@ pub mod config;
 pub mod data_folder;
 pub mod edge;
 pub mod env;
+pub mod fsck;
 pub mod http;
 pub mod kinds;
 #[cfg(feature = "local")]
@@ -23,6 +24,7 @@ pub mod ops;
 pub mod out;
 pub mod problem;
 pub mod request_id;
+pub mod resident;
 pub mod serve;
 pub mod surface;
 mod sweep;

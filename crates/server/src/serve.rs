@@ -15,11 +15,12 @@ use crate::config::{self, Config, Source};
 use crate::edge::Edge;
 use crate::http::accept::accept;
 use crate::http::connection::{Limits, serve_tcp};
+use crate::http::lag::Lag;
 use crate::http::tls::{self, Certificates};
 use crate::http::workers::{Workers, cores};
 use crate::surface::{Dialects, State};
 use crate::telemetry::Telemetry;
-use crate::{admin, admin_key, data_folder, master_key, sweep, together};
+use crate::{admin, admin_key, data_folder, master_key, resident, sweep, together};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +55,9 @@ pub enum Error {
     /// The other nodes over the store cannot be joined.
     #[error("cannot join the nodes that use this store")]
     Join(#[source] freehold_types::DbError),
+    /// The store does not say on which timeline it is.
+    #[error("cannot read the store's timeline")]
+    Timeline(#[source] freehold_types::DbError),
     /// No first admin key.
     #[error(transparent)]
     AdminKey(#[from] admin_key::Error),
@@ -121,6 +125,7 @@ impl Server {
         drop(tokio::spawn(confirm_keys(Arc::clone(&app))));
         drop(tokio::spawn(forget_old_exchanges(Arc::clone(&app))));
         drop(tokio::spawn(sweep::run(Arc::clone(&app))));
+        drop(tokio::spawn(settle_down(Arc::clone(&app))));
         let watcher = Arc::clone(&app.watcher);
         drop(tokio::spawn(async move { watcher.run().await }));
         let workers = serve_on(workers, &app, tls, limits)
@@ -200,12 +205,19 @@ fn serve_on(
     let app = Arc::clone(app);
     Workers::start(count, move |index| {
         freehold_gateway::transport::set_worker(index);
+        freehold_runtime::sessions::work_here();
+        let lag = app.lags.get(index).cloned().unwrap_or_else(|| {
+            // There is one for each; this one is of no number.
+            Arc::new(Lag::new(Arc::clone(&app.env)))
+        });
+        drop(tokio::spawn(Arc::clone(&lag).watch()));
         let surface = Dialects::new(
             State::of(&app),
             Arc::clone(&app.control),
             app.config.clone(),
             app.bodies.clone(),
             app.telemetry.traces.clone(),
+            lag,
         );
         let edge = Edge::new(&app, surface);
         let (drain, tls) = (app.drain.clone(), tls.clone());
@@ -252,6 +264,16 @@ async fn forget_old_exchanges(app: Arc<App>) {
         }
         app.env.sleep(FORGET).await;
     }
+}
+
+/// How long starting goes on in the background.
+const SETTLED: Duration = Duration::from_millis(250);
+
+/// Gives back what only starting needed.
+async fn settle_down(app: Arc<App>) {
+    app.env.sleep(SETTLED).await;
+    // It reads files, and page tables are taken apart: half a millisecond.
+    drop(tokio::task::spawn_blocking(resident::give_back).await);
 }
 
 /// The admin API for whoever may open the data folder.

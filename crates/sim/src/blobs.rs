@@ -29,6 +29,9 @@ impl NodeBlobs {
     ) -> BoxFuture<'static, Result<T, BlobError>> {
         let unread = lock(&self.world.faults).rates.unread;
         let fails = lock(&self.world.chance.store).per_mille(unread);
+        if fails {
+            self.world.count("blob unavailable");
+        }
         let wait = lock(&self.world.chance.store).between(100, 20 * MS);
         let (world, sleep) = (Arc::clone(&self.world), self.world.clock.sleep(wait, self.machine));
         Box::pin(async move {

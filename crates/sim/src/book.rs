@@ -8,6 +8,9 @@ use freehold_runtime::event::{Event, Verdict};
 use freehold_runtime::sessions::Receipt;
 use freehold_types::{ApprovalId, CallId, SessionId};
 
+/// What all words of clients begin with.
+pub(crate) const WORD: &str = "word-";
+
 /// What all clients know together.
 #[derive(Default)]
 pub(crate) struct Book {
@@ -24,6 +27,8 @@ pub(crate) struct Book {
     pub(crate) decided: Vec<(SessionId, ApprovalId, Verdict)>,
     /// Answers to calls that were acknowledged, by a word in them.
     pub(crate) answered: Vec<(SessionId, CallId, String)>,
+    /// Forks that were acknowledged: of what, which, where.
+    pub(crate) forked: Vec<(SessionId, SessionId, u64)>,
     /// Who listens.
     pub(crate) listeners: Vec<Listener>,
     words: u64,
@@ -60,7 +65,7 @@ impl Book {
     /// A word that nobody used yet.
     pub(crate) fn word(&mut self) -> String {
         self.words += 1;
-        format!("word-{}-", self.words)
+        format!("{WORD}{}-", self.words)
     }
 
     pub(crate) fn acknowledged(&mut self, word: &str, receipt: &Receipt) {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use freehold_llm::model::{Item, Request as ModelRequest, Role};
 use freehold_runtime::content::{About, Input, Settings};
-use freehold_runtime::decide::{ApprovalDecision, ClientAnswer, Cue};
+use freehold_runtime::decide::{ApprovalDecision, ClientAnswer, Cue, Refused};
 use freehold_runtime::event::{
-    Busy, Content, Decider, Hash, Limits, Name, Note, Place, Repeat, Scope, TimerPurpose, Verdict,
+    Busy, Content, Decider, Hash, INLINE_BYTES_MAX, Limits, Name, Note, Place, Repeat,
+    TimerPurpose, Verdict,
 };
 use freehold_runtime::sessions::{By, Error, Key, NewSession, Receipt};
 use freehold_runtime::state::{State, Status};
@@ -25,9 +26,9 @@ const TRIES: u32 = 8;
 
 /// One client.
 pub(crate) struct Client {
-    world: Arc<World>,
-    random: Random,
-    node: usize,
+    pub(crate) world: Arc<World>,
+    pub(crate) random: Random,
+    pub(crate) node: usize,
 }
 
 /// What became of something that was sent.
@@ -72,13 +73,13 @@ impl Client {
                 let _ = self.give(session, vec![Cue::Cancel { turn }], None, None).await;
             }
             21 => self.odd(session).await,
-            22 if self.random.one_in(6) => self.delete(session).await,
+            22 => self.branch(session).await,
             _ => self.read(session).await,
         }
     }
 
     /// Makes a session, mostly with an input.
-    async fn create(&mut self) {
+    pub(crate) async fn create(&mut self) {
         let (input, word) = self.said(true);
         let is_keyed = !self.random.one_in(3);
         let key = is_keyed.then(|| key(&word));
@@ -111,8 +112,12 @@ impl Client {
         let busy = [Busy::Reject, Busy::Enqueue, Busy::Interrupt, Busy::Rollback, Busy::Steer];
         let busy = if first { Busy::Enqueue } else { self.random.pick(&busy).unwrap_or_default() };
         let brings = self.random.one_in(4);
+        let mut text = word.clone();
+        if self.random.one_in(20) {
+            text.push_str(&"x".repeat(INLINE_BYTES_MAX));
+        }
         let input = Input {
-            items: vec![Item::text(Role::User, word.clone())],
+            items: vec![Item::text(Role::User, text)],
             settings: brings.then(|| Box::new(settings())),
             ..Input::default()
         };
@@ -133,46 +138,15 @@ impl Client {
         let ms = i64::try_from(self.random.between(0, 6_000)).unwrap_or(0);
         let now = crate::env::wall(self.world.clock.now(), 0);
         let due = now.checked_add(SignedDuration::from_millis(ms)).unwrap_or(now);
-        let repeat = if self.random.one_in(4) { Repeat::EveryMs(1_500) } else { Repeat::Once };
+        let repeat = match self.random.below(6) {
+            0 => Repeat::EveryMs(1_500),
+            1 => Repeat::cron("* * * * * UTC").unwrap_or(Repeat::Once),
+            _ => Repeat::Once,
+        };
         let input = Input { items: vec![Item::text(Role::User, word.clone())], ..Input::default() };
         let content = Content::Inline(serde_json::to_value(&input).unwrap_or_default());
         let cue = Cue::SetTimer { due, repeat, purpose: TimerPurpose::Input(content) };
         let _ = self.give(session, vec![cue], Some(word), None).await;
-    }
-
-    /// What is seldom done.
-    async fn odd(&mut self, session: SessionId) {
-        let Some(state) = self.view(session).await else { return };
-        let timer = state.timers.first().map(|timer| timer.id);
-        let cue = match self.random.below(5) {
-            0 => Cue::Compact,
-            1 => Cue::Pin { at: state.head },
-            2 => Cue::RaiseBudget {
-                scope: Scope::Session,
-                limits: Limits { steps: Some(self.random.between(1, 40)), ..Limits::default() },
-            },
-            3 => Cue::Due,
-            _ => match timer {
-                Some(timer) => Cue::CancelTimer { timer },
-                None => return,
-            },
-        };
-        let _ = self.give(session, vec![cue], None, None).await;
-    }
-
-    async fn delete(&mut self, session: SessionId) {
-        let tenant = self.world.tenant.clone();
-        let send = move |sessions: Arc<freehold_runtime::sessions::Sessions>| {
-            let tenant = tenant.clone();
-            net::boxed(async move { sessions.delete(&tenant, session).await })
-        };
-        lock(&self.world.book).maybe_deleted.insert(session);
-        let deleted = net::call(&self.world, &mut self.random, self.node, false, send).await;
-        if let Some(Ok(())) = deleted {
-            let mut book = lock(&self.world.book);
-            book.deleted.insert(session);
-            book.sessions.retain(|known| *known != session);
-        }
     }
 
     async fn read(&mut self, session: SessionId) {
@@ -299,6 +273,9 @@ impl Client {
             let answer = net::call(&self.world, &mut self.random, self.node, twice, send).await;
             match answer {
                 Some(Ok(receipt)) => {
+                    if receipt.repeated {
+                        self.world.count("key repeated");
+                    }
                     if let Some(word) = word {
                         lock(&self.world.book).acknowledged(word, &receipt);
                     }
@@ -320,6 +297,9 @@ impl Client {
                     self.rest(10 * MS, SECOND).await;
                 }
                 Some(Err(error)) => {
+                    if matches!(error, Error::Refused(Refused::Busy(_))) && word.is_some() {
+                        self.world.count("input while busy: reject");
+                    }
                     self.never(&error);
                     if !is_worth_another_try(&error) {
                         return Sent::Not;
@@ -333,7 +313,7 @@ impl Client {
     }
 
     /// What a client must never be told.
-    fn never(&self, error: &Error) {
+    pub(crate) fn never(&self, error: &Error) {
         let is_ours = match error {
             Error::Damaged(_) | Error::Decode(_) | Error::Defect(_) => true,
             Error::Store(error) => matches!(error, DbError::Corrupt(_) | DbError::Other(_)),
@@ -349,7 +329,7 @@ fn is_worth_another_try(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::OverLimit)
 }
 
-fn by() -> By {
+pub(crate) fn by() -> By {
     By { actor: Some(Name::cut("key")), ..By::default() }
 }
 

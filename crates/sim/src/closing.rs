@@ -29,7 +29,7 @@ pub(crate) async fn close(world: &Arc<World>) -> bool {
             match client.view(session).await {
                 Some(state) if rests(&state) => {}
                 Some(state) => {
-                    settle(&mut client, session, &state).await;
+                    settle(&mut client, session, &state, true).await;
                     restless.push((session, Some(state)));
                 }
                 None => restless.push((session, None)),
@@ -79,8 +79,8 @@ fn told(state: Option<&State>) -> String {
     )
 }
 
-/// Gives a session all that it waits for.
-async fn settle(client: &mut Client, session: SessionId, state: &State) {
+/// Gives a session all that it waits for; its schedules end, if they are to.
+pub(crate) async fn settle(client: &mut Client, session: SessionId, state: &State, is_end: bool) {
     let mut cues = Vec::new();
     let enough = Limits { steps: Some(10_000), ..Limits::default() };
     if let Some(paused) = state.turn.as_ref().and_then(|turn| turn.paused) {
@@ -95,7 +95,7 @@ async fn settle(client: &mut Client, session: SessionId, state: &State) {
             note: Note::cut(""),
         }));
     }
-    for timer in state.timers.iter().filter(|timer| timer.repeat != Repeat::Once) {
+    for timer in state.timers.iter().filter(|timer| is_end && timer.repeat != Repeat::Once) {
         cues.push(Cue::CancelTimer { timer: timer.id });
     }
     for call in state.turn.iter().flat_map(|turn| &turn.calls) {

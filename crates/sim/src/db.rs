@@ -30,6 +30,7 @@ impl NodeDb {
         let mut random = lock(&self.world.chance.store);
         let slow = lock(&self.world.faults).rates.slow_store;
         if random.per_mille(slow) {
+            self.world.count("store slow");
             random.between(100 * MS, 4 * SECOND)
         } else {
             random.between(50, 900)
@@ -52,6 +53,9 @@ impl NodeDb {
     fn send(&self, unit: Unit, after: u64, answer: Option<(Answer, bool)>) {
         let this = Self::new(&self.world, self.machine, self.life);
         self.world.clock.after(after, self.machine, move || {
+            if !this.world.lives(this.machine, this.life) {
+                this.world.count("commit on its way when its node crashed");
+            }
             if !this.arrives() {
                 return;
             }
@@ -81,7 +85,8 @@ impl NodeDb {
             world.wrong(format!("the store refuses the unit `{}`: {error}", unit.label()));
         }
         if outcome.is_ok() {
-            crate::check::leases::took_effect(world, self.machine, unit);
+            let done = planted.as_ref().unwrap_or(unit);
+            crate::check::leases::took_effect(world, self.machine, done);
         }
         outcome
     }
@@ -136,6 +141,9 @@ impl NodeDb {
             return;
         }
         if let Some(way) = way {
+            if let Some(fault) = way.fault() {
+                self.world.count(fault);
+            }
             self.world.say(|| format!("n{} {}: {way:?}", self.machine, crate::story::unit(&unit)));
         }
         match way {
@@ -176,6 +184,9 @@ impl Db for NodeDb {
             let unread = lock(&self.world.faults).rates.unread;
             lock(&self.world.chance.store).per_mille(unread)
         };
+        if fails {
+            self.world.count("read failed");
+        }
         let this = Self::new(&self.world, self.machine, self.life);
         let back = self.way();
         self.world.clock.after(self.way(), self.machine, move || {

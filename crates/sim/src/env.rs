@@ -10,8 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 use crate::random::Random;
 use crate::world::{World, lock};
 
-/// What the world's clock calls its beginning: 2026-11-01.
-const EPOCH_SECONDS: i64 = 1_793_491_200;
+/// What the world's clock calls its beginning: some seconds before a full
+/// minute of 2026-11-01, so that schedules have something to do.
+const EPOCH_SECONDS: i64 = 1_793_491_192;
 
 /// A machine's clock and chance, for one of its lives.
 pub(crate) struct MachineEnv {

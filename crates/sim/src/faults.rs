@@ -99,6 +99,31 @@ impl Way {
     ];
 }
 
+impl Way {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::NotDone => "not-done",
+            Self::Done => "done",
+            Self::DoneLater => "done-later",
+            Self::CrashBefore => "crash-before",
+            Self::CrashAfter => "crash-after",
+        }
+    }
+
+    /// Its name among all that breaks; crashes are counted as such.
+    pub(crate) fn fault(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Refused => "commit refused before it took effect",
+            Self::NotDone => "commit lost before it took effect",
+            Self::Done => "commit done, its acknowledgement lost",
+            Self::DoneLater => "commit done late, its acknowledgement lost",
+            Self::CrashBefore | Self::CrashAfter => return None,
+        })
+    }
+}
+
 /// One commit of a world that goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cut {
@@ -122,7 +147,6 @@ impl Faults {
     /// From now on nothing breaks.
     pub(crate) fn calm(&mut self) {
         self.rates = Rates::default();
-        self.cut = None;
     }
 
     /// How many commits were tried.
@@ -132,13 +156,12 @@ impl Faults {
 
     /// How this commit goes wrong, if it does.
     pub(crate) fn commit(&mut self, label: &str, random: &mut Random) -> Option<Way> {
-        if label == "nodes.beat" && self.cut.is_some() {
-            return None;
-        }
         let this = self.commits;
-        self.commits += 1;
-        if let Some(cut) = self.cut {
-            return (cut.commit == this).then_some(cut.way);
+        if label != "nodes.beat" {
+            self.commits += 1;
+            if let Some(cut) = self.cut.take_if(|cut| cut.commit == this) {
+                return Some(cut.way);
+            }
         }
         if random.per_mille(self.rates.refused) {
             return Some(Way::Refused);

@@ -11,7 +11,9 @@
 //! - `stage` runs a world, `setup` draws it, `faults` says what breaks;
 //! - `clock`, `machine`, `env`, `db`, `net` are the physics;
 //! - `models`, `tools` and `outside` are what a session works with;
-//! - `clients`, `listeners`, `chaos`, `closing` are what happens to it;
+//! - `clients`, `seldom`, `listeners`, `chaos`, `closing` are what happens to it;
+//! - `fixed` is a story of which each commit fails in turn;
+//! - `tally` counts what occurs, so that nothing is missing unnoticed;
 //! - `check` says what must be true, `mutation` plants bugs to see that it is
 //!   noticed when it is not.
 
@@ -25,6 +27,7 @@ mod closing;
 mod db;
 mod env;
 mod faults;
+mod fixed;
 mod journal;
 mod listeners;
 mod machine;
@@ -33,9 +36,11 @@ mod mutation;
 mod net;
 mod outside;
 mod random;
+mod seldom;
 mod setup;
 mod stage;
 mod story;
+mod tally;
 mod tools;
 mod world;
 
@@ -43,3 +48,4 @@ pub use faults::Way;
 pub use mutation::Mutation;
 pub use setup::Setup;
 pub use stage::{Outcome, Stage, seed_of, watch_panics};
+pub use tally::{FAULTS, Tally};

@@ -46,6 +46,9 @@ pub(crate) async fn live(world: Arc<World>, number: usize) {
             continue;
         };
         world.say(|| format!("listener {number} goes to n{node} after {after}"));
+        if round > 1 {
+            world.count("cursor resumed");
+        }
         let task = {
             let world = Arc::clone(&world);
             handle.spawn(listen(world, sessions, session, Offset(after), number, round))

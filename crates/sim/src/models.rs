@@ -62,6 +62,7 @@ impl Models for ScriptedModels {
         });
         let mut random = Random::derive(seed, &[ask.asked.0]);
         if random.per_mille(rates.model_error) {
+            self.world.count("model failed");
             let error = if random.one_in(12) {
                 ApiError::new(Code::ModelNotFound, "there is no such model")
             } else {
@@ -75,6 +76,7 @@ impl Models for ScriptedModels {
         }
         let mut said = answer(&ask, &mut random);
         if random.per_mille(rates.model_cut) {
+            self.world.count("model's stream cut");
             let keep = random.below(said.len() as u64);
             said.truncate(usize::try_from(keep).unwrap_or(0));
         }
@@ -92,6 +94,9 @@ fn paced(
     mut random: Random,
 ) -> ModelStream {
     let slow = random.per_mille(rates.model_slow);
+    if slow {
+        world.count("model's stream slow");
+    }
     let clock = Arc::clone(&world.clock);
     Box::pin(futures_util::stream::iter(said).then(move |said| {
         let wait = if slow { random.between(MS, SECOND) } else { random.between(20, 5 * MS) };

@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 
 use crate::env::MachineEnv;
 use crate::journal;
-use crate::story::{events_of, is_event, session_of, text};
+use crate::story::{body_of, events_of, is_event, session_of, text};
 use crate::world::{World, lock};
 
 /// A bug.
@@ -78,6 +78,11 @@ impl Mutation {
             name.push(c.to_ascii_lowercase());
         }
         name
+    }
+
+    /// In so many worlds it is found, or something is wrong with the checks.
+    pub fn within(self) -> u64 {
+        500
     }
 
     /// What the store gets in place of a unit.
@@ -257,13 +262,6 @@ fn bodies(unit: &Unit, world: &Arc<World>) -> Option<Vec<Vec<u8>>> {
             key.open(session, place, body_of(statement)?).ok()
         })
         .collect()
-}
-
-fn body_of(statement: &Statement) -> Option<&[u8]> {
-    match statement.args.last() {
-        Some(Value::Bytes(Some(body))) => Some(body),
-        _ => None,
-    }
 }
 
 /// The same unit with these events in place of its own.

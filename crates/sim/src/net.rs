@@ -39,12 +39,16 @@ pub(crate) async fn call<T: Send + 'static>(
     let (answer, heard) = oneshot::channel();
     let ask = Arc::new(ask);
     if twice {
+        world.count("request delivered twice");
         let (late, ask) = (random.between(1, 2 * SECOND), Arc::clone(&ask));
         let (nobody, _) = oneshot::channel();
         arrive(world, node, late, ask, nobody, true);
     }
     let unheard = lock(&world.faults).rates.unheard;
     let unheard = random.per_mille(unheard);
+    if unheard {
+        world.count("answer to a client lost");
+    }
     arrive(world, node, random.between(100, 5 * MS), ask, answer, unheard);
     let patience = Box::pin(world.clock.sleep(PATIENCE, CLIENTS));
     match select(heard, patience).await {

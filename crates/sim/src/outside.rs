@@ -3,7 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use freehold_runtime::event::INLINE_BYTES_MAX;
 use freehold_types::SessionId;
+
+/// One effect in so many has a result that is too large for an event.
+const LARGE_EVERY: u64 = 16;
 
 /// What tools did.
 #[derive(Default)]
@@ -23,8 +27,9 @@ pub(crate) struct Effect {
     pub(crate) runs: u32,
     /// What the tool says of each time.
     pub(crate) results: Vec<String>,
-    /// Somebody was told that it was not done: from then on it is not.
-    is_closed: bool,
+    /// Somebody was told that it was not done: starts up to this one will not
+    /// do it any more.
+    closed: u32,
     /// Each time that a node sent it: the start, and the session's last event
     /// by then.
     pub(crate) sent: Vec<(u32, u64)>,
@@ -46,35 +51,33 @@ impl Outside {
         effect.sent.push((attempt, head));
     }
 
-    /// A call arrives, and its effect takes place. A tool that is idempotent
-    /// does nothing the second time. `None` is one that is not done any more.
-    pub(crate) fn arrived(&mut self, key: &str, idempotent: bool) -> Option<String> {
+    /// A start of a call arrives, and its effect takes place. A tool that is
+    /// idempotent does nothing the second time. `None` is one that is not done
+    /// any more.
+    pub(crate) fn arrived(&mut self, key: &str, attempt: u32, idempotent: bool) -> Option<String> {
         self.count += 1;
         let effect = self.effects.entry(key.to_owned()).or_default();
-        if effect.is_closed {
+        if attempt <= effect.closed {
             return None;
         }
         if !(idempotent && effect.runs > 0) {
             effect.runs += 1;
-            effect.results.push(format!("effect {}", self.count));
+            let mut result = format!("effect {}", self.count);
+            if self.count.is_multiple_of(LARGE_EVERY) {
+                result.push_str(&".".repeat(INLINE_BYTES_MAX));
+            }
+            effect.results.push(result);
         }
         effect.results.last().cloned()
     }
 
-    /// Somebody asks by key; what was not done by then never will be, but by
-    /// another start.
-    pub(crate) fn asked(&mut self, key: &str) -> Option<String> {
+    /// Somebody asks by key; what was not done by then never will be, but by a
+    /// later start.
+    pub(crate) fn asked(&mut self, key: &str, attempt: u32) -> Option<String> {
         let effect = self.effects.entry(key.to_owned()).or_default();
         if effect.runs == 0 {
-            effect.is_closed = true;
+            effect.closed = effect.closed.max(attempt);
         }
         effect.results.last().cloned()
-    }
-
-    /// A later start of a call that was said not to be done.
-    pub(crate) fn reopened(&mut self, key: &str) {
-        if let Some(effect) = self.effects.get_mut(key) {
-            effect.is_closed = false;
-        }
     }
 }

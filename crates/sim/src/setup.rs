@@ -59,6 +59,24 @@ impl Setup {
         }
     }
 
+    /// A world of two nodes in which nothing is drawn and nothing breaks by
+    /// itself.
+    pub(crate) fn quiet() -> Self {
+        Self {
+            seed: 1,
+            nodes: 2,
+            clients: 0,
+            listeners: 1,
+            sessions: 4,
+            busy_us: 0,
+            snapshot_every: 7,
+            rates: Rates::default(),
+            cut: None,
+            mutation: None,
+            trace: false,
+        }
+    }
+
     /// The same world with a bug in it.
     #[must_use]
     pub fn with(mut self, mutation: Mutation) -> Self {

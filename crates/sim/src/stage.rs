@@ -18,6 +18,7 @@ use crate::machine::Machine;
 use crate::models::ScriptedModels;
 use crate::random::Random;
 use crate::setup::Setup;
+use crate::tally::Tally;
 use crate::tools::ScriptedTools;
 use crate::world::{CLIENTS, Command, World, lock};
 use crate::{chaos, check, clients, closing, listeners};
@@ -35,10 +36,14 @@ pub struct Outcome {
     pub trace: Vec<String>,
     /// What all that happened comes to: the same for the same seed.
     pub pulse: u64,
-    /// How many commits were tried.
+    /// What occurred, and how often.
+    pub tally: Tally,
+    /// How many commits were tried, without beats of hearts.
     pub commits: u64,
     /// Events in all journals.
     pub events: u64,
+    /// How often something ran: each time that a machine was let.
+    pub steps: u64,
     /// Microseconds that passed in the world.
     pub us: u64,
 }
@@ -75,7 +80,7 @@ impl Stage {
             Err(error) => return failed(error.to_string()),
         };
         let world = World::new(setup, tenant, Arc::clone(&self.store));
-        let mut play = Play { world: Arc::clone(&world), machines: Vec::new() };
+        let mut play = Play { world: Arc::clone(&world), machines: Vec::new(), steps: 0 };
         if let Err(error) = play.run(script(Arc::clone(&world))) {
             world.wrong(error);
         }
@@ -85,8 +90,10 @@ impl Stage {
             wrong: world.take_wrong(),
             trace: world.take_trace(),
             pulse: world.pulse(),
+            tally: std::mem::take(&mut lock(&world.tally)),
             commits: lock(&world.faults).commits(),
             events,
+            steps: play.steps,
             us: world.clock.now(),
         }
     }
@@ -116,6 +123,7 @@ async fn script(world: Arc<World>) {
 struct Play {
     world: Arc<World>,
     machines: Vec<Option<Machine>>,
+    steps: u64,
 }
 
 impl Play {
@@ -141,6 +149,7 @@ impl Play {
             let Some((at, Due { machine, what })) = self.world.clock.next() else {
                 return Err("nothing will ever happen again".into());
             };
+            self.steps += 1;
             self.world.beat(at ^ ((machine as u64) << 56));
             match what {
                 What::Wake(waker) => waker.wake(),
@@ -199,15 +208,25 @@ impl Play {
                     self.start(node)?;
                 }
             }
-            Command::Crash(node) => self.crash(node),
+            Command::Crash(node) => {
+                if self.machines.get(node).is_some_and(Option::is_some) {
+                    self.world.count("node crashed");
+                }
+                self.crash(node);
+            }
+            Command::Gone(node) => self.crash(node),
             Command::Pause(node) => {
+                self.world.count("node paused");
                 self.world.node(node, |node| node.is_paused = true);
             }
             Command::Resume(node) => {
                 self.world.node(node, |node| node.is_paused = false);
                 self.let_run(node);
             }
-            Command::Stop(node) => self.stop(node),
+            Command::Stop(node) => {
+                self.world.count("node stopped in good order");
+                self.stop(node);
+            }
         }
         Ok(())
     }
@@ -250,7 +269,7 @@ impl Play {
             sessions.stop().await;
             // Who cannot leave is found dead.
             drop(members.leave().await);
-            world.command(Command::Crash(at));
+            world.command(Command::Gone(at));
             let again = Arc::clone(&world);
             world.clock.after(SECOND, at, move || again.command(Command::Start(at)));
         }));
@@ -285,6 +304,7 @@ async fn join(world: Arc<World>, at: usize, life: u64) {
     let parts = Parts {
         archive,
         members: Some(Arc::clone(&members)),
+        timeline: 1,
         models: Arc::new(ScriptedModels::new(&world, at)),
         tools: Arc::new(ScriptedTools::new(&world, at, life)),
     };

@@ -1,6 +1,6 @@
 //! Lines of a world's story, for who reads a failure.
 
-use freehold_types::{Unit, Value};
+use freehold_types::{Statement, Unit, Value};
 
 /// A unit in a few words: its label, its session, the kinds of its events.
 pub(crate) fn unit(unit: &Unit) -> String {
@@ -41,6 +41,14 @@ pub(crate) fn events_of(unit: &Unit) -> Vec<(i64, &str)> {
 /// Whether a statement adds an event.
 pub(crate) fn is_event(sql: &str) -> bool {
     sql.contains("INTO events")
+}
+
+/// The sealed body of an event that a statement adds.
+pub(crate) fn body_of(statement: &Statement) -> Option<&[u8]> {
+    match statement.args.last() {
+        Some(Value::Bytes(Some(body))) => Some(body),
+        _ => None,
+    }
 }
 
 pub(crate) fn text(value: &Value) -> Option<&str> {

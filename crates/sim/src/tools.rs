@@ -71,6 +71,12 @@ impl ScriptedTools {
         let mut random = lock(&self.world.chance.tools);
         let slow = random.per_mille(rates.tool_slow);
         let is_lost = random.per_mille(rates.tool_lost);
+        if slow {
+            self.world.count("tool slow");
+        }
+        if is_lost {
+            self.world.count("tool's answer lost");
+        }
         let mut leg = || {
             if slow { random.between(100 * MS, 3 * SECOND) } else { random.between(200, 50 * MS) }
         };
@@ -140,11 +146,8 @@ impl Tools for ScriptedTools {
             return Box::pin(std::future::ready(Performed::Until(until)));
         }
         let idempotent = tool.as_str() == "look";
-        if attempt > 1 {
-            lock(&self.world.outside).reopened(&key);
-        }
         let done = self.travel(move |world, trip| {
-            let result = lock(&world.outside).arrived(&key, idempotent)?;
+            let result = lock(&world.outside).arrived(&key, attempt, idempotent)?;
             world.say(|| format!("outside: {tool} {} is done", crate::story::short(&key)));
             let content = Content::text(result);
             Some(if trip.fails { Ended::Failed(content) } else { Ended::Ok(content) })
@@ -153,10 +156,10 @@ impl Tools for ScriptedTools {
     }
 
     fn query(&self, performing: Performing) -> BoxFuture<'static, Found> {
-        let key = performing.call.to_string();
+        let (key, attempt) = (performing.call.to_string(), performing.attempt);
         let mutation = self.world.setup.mutation;
         let found = self.travel(move |world, _| {
-            let found = match lock(&world.outside).asked(&key) {
+            let found = match lock(&world.outside).asked(&key, attempt) {
                 Some(result) => Found::Ok(Content::text(result)),
                 None => Found::Nothing,
             };

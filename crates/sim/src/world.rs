@@ -14,11 +14,13 @@ use tokio::runtime::Handle;
 use crate::blobs::Shelf;
 use crate::book::Book;
 use crate::check::leases::Leases;
+use crate::check::steps::Folded;
 use crate::clock::{Clock, SECOND};
 use crate::faults::Faults;
 use crate::outside::Outside;
 use crate::random::Random;
 use crate::setup::Setup;
+use crate::tally::Tally;
 
 /// The machine on which clients live; nodes are those after it.
 pub(crate) const CLIENTS: usize = 0;
@@ -36,6 +38,8 @@ pub(crate) enum Command {
     Resume(usize),
     /// A node lets go of everything and leaves.
     Stop(usize),
+    /// A node that has left is no more.
+    Gone(usize),
 }
 
 /// A node as the world sees it.
@@ -80,6 +84,10 @@ pub(crate) struct World {
     pub(crate) leases: Mutex<Leases>,
     /// Sessions as a node loaded them last.
     pub(crate) views: Mutex<BTreeMap<SessionId, Arc<State>>>,
+    /// Sessions as the units that took effect made them.
+    pub(crate) folded: Mutex<BTreeMap<SessionId, Folded>>,
+    /// What occurred.
+    pub(crate) tally: Mutex<Tally>,
     wrong: Mutex<Vec<String>>,
     trace: Mutex<Vec<String>>,
     pulse: Mutex<u64>,
@@ -104,6 +112,8 @@ impl World {
             book: Mutex::default(),
             leases: Mutex::default(),
             views: Mutex::default(),
+            folded: Mutex::default(),
+            tally: Mutex::default(),
             wrong: Mutex::default(),
             trace: Mutex::default(),
             pulse: Mutex::new(seed),
@@ -133,6 +143,11 @@ impl World {
             let line = format!("{:>4}.{:06} {}", now / SECOND, now % SECOND, line());
             lock(&self.trace).push(line);
         }
+    }
+
+    /// Something occurred.
+    pub(crate) fn count(&self, what: &'static str) {
+        lock(&self.tally).count(what);
     }
 
     pub(crate) fn take_trace(&self) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! Some worlds, and that a seed is one world. Many more: `cargo xtask sim`.
 
-use freehold_sim::{Setup, Stage, seed_of, watch_panics};
+use freehold_sim::{Mutation, Setup, Stage, Way, seed_of, watch_panics};
 
 #[test]
 fn in_some_worlds_everything_is_as_it_must_be() {
@@ -19,10 +19,37 @@ fn in_some_worlds_everything_is_as_it_must_be() {
 
 #[test]
 fn a_seed_is_one_world() {
+    let (stage, other_stage) = (Stage::open().unwrap(), Stage::open().unwrap());
+    for number in 0..3 {
+        let seed = seed_of(2, number);
+        let first = stage.run(Setup::of(seed).told());
+        let again = other_stage.run(Setup::of(seed).told());
+        assert!(first.trace.len() > 10);
+        let differs = first.trace.iter().zip(&again.trace).find(|(first, again)| first != again);
+        assert_eq!(differs, None, "seed {seed}");
+        assert_eq!((first.pulse, first.us, first.tally), (again.pulse, again.us, again.tally));
+    }
+    let (one, other) = (seed_of(2, 0), seed_of(2, 1));
+    assert_ne!(stage.run(Setup::of(one)).pulse, stage.run(Setup::of(other)).pulse);
+}
+
+#[test]
+fn the_fixed_story_has_all_that_it_is_to_have_and_bears_a_lost_acknowledgement() {
     let stage = Stage::open().unwrap();
-    let seed = seed_of(2, 0);
-    let (first, again) = (stage.run(Setup::of(seed)), stage.run(Setup::of(seed)));
-    assert_eq!((first.pulse, first.us), (again.pulse, again.us));
-    let other = stage.run(Setup::of(seed_of(2, 1)));
-    assert_ne!(first.pulse, other.pulse);
+    let whole = stage.tell(None, false);
+    assert_eq!(whole.wrong, Vec::<String>::new());
+    assert_eq!(whole.tally.lacks(Stage::told()), Vec::<&str>::new());
+    let (early, late) = (3, whole.commits / 2);
+    for (commit, way) in [(early, Way::Done), (late, Way::Done), (late, Way::CrashAfter)] {
+        let cut = stage.tell(Some((commit, way)), false);
+        assert_eq!(cut.wrong, Vec::<String>::new(), "{way:?} of commit {commit}");
+        assert_ne!(cut.pulse, whole.pulse, "it was cut");
+    }
+}
+
+#[test]
+fn a_planted_bug_is_found() {
+    let stage = Stage::open().unwrap();
+    let planted = |number| Setup::of(seed_of(1, number)).with(Mutation::LosesWaits);
+    assert!((0..20).any(|number| !stage.run(planted(number)).wrong.is_empty()));
 }

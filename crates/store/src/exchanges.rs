@@ -212,9 +212,9 @@ pub fn open<'a>(node: Option<NodeId>, exchanges: impl IntoIterator<Item = &'a Op
         let (units, nanos) = opened.reserved.to_columns();
         let args = args![
             opened.tenant.shared(),
-            opened.id.to_string(),
+            opened.id.shared(),
             group_text(opened),
-            opened.key.to_string(),
+            opened.key.shared(),
             Arc::clone(&opened.route),
             Arc::clone(&opened.dialect),
             opened.stream,
@@ -270,16 +270,17 @@ fn settle<'a>(
     state: State,
     exchanges: impl IntoIterator<Item = (&'a Opened, &'a Closed)>,
 ) {
-    let mut days: BTreeMap<Dimensions, Sums> = BTreeMap::new();
+    let mut days = Days::default();
+    let mut texts = Texts::default();
     for (opened, closed) in exchanges {
         let (reserved_units, reserved_nanos) = opened.reserved.to_columns();
         let (cost_units, cost_nanos) = closed.cost.to_columns();
         let args = args![
             opened.tenant.shared(),
-            opened.id.to_string(),
-            state.word(),
-            group_text(opened),
-            opened.key.to_string(),
+            opened.id.shared(),
+            texts.state(state),
+            texts.group(opened),
+            texts.key(opened),
             Arc::clone(&opened.route),
             Arc::clone(&opened.dialect),
             opened.stream,
@@ -308,33 +309,108 @@ fn settle<'a>(
         unit.expect(1, INSERT_CLOSED, args);
         lost::insert(unit, opened, &closed.lost);
         let answered = (closed.provider.clone(), closed.model.clone());
-        days.entry(dimensions(opened, closed, answered)).or_default().add(state, closed);
+        days.of(texts.dimensions(opened, closed, answered)).add(state, closed);
         for lost in &closed.lost {
             let asked = (Some(Arc::clone(&lost.provider)), Some(Arc::clone(&lost.model)));
-            days.entry(dimensions(opened, closed, asked)).or_default().add_lost(lost);
+            days.of(texts.dimensions(opened, closed, asked)).add_lost(lost);
         }
     }
-    for (dimensions, sums) in days {
+    for (dimensions, sums) in days.all() {
         usage::add(unit, &dimensions, &sums);
     }
 }
 
-/// An exchange belongs to the day in which it ended.
-fn dimensions(
-    opened: &Opened,
-    closed: &Closed,
-    (provider, model): (Option<Arc<str>>, Option<Arc<str>>),
-) -> Dimensions {
-    let none = || Arc::from("");
-    Dimensions {
-        tenant: opened.tenant.shared(),
-        day: closed.closed_at.to_zoned(TimeZone::UTC).date().to_string().into(),
-        group: group_text(opened),
-        key: opened.key.to_string().into(),
-        route: Arc::clone(&opened.route),
-        provider: provider.unwrap_or_else(none),
-        model: model.unwrap_or_else(none),
+/// Sums by day. Most exchanges of a batch fall into the same as the one before.
+#[derive(Default)]
+struct Days {
+    last: Option<(Dimensions, Sums)>,
+    others: BTreeMap<Dimensions, Sums>,
+}
+
+impl Days {
+    fn of(&mut self, dimensions: Dimensions) -> &mut Sums {
+        let last = match self.last.take() {
+            Some(last) if last.0 == dimensions => last,
+            other => {
+                self.others.extend(other);
+                let sums = self.others.remove(&dimensions).unwrap_or_default();
+                (dimensions, sums)
+            }
+        };
+        &mut self.last.insert(last).1
     }
+
+    fn all(mut self) -> BTreeMap<Dimensions, Sums> {
+        self.others.extend(self.last);
+        self.others
+    }
+}
+
+/// Texts of rows, made anew only where they differ from those of the row
+/// before: making them was a third of what a row cost, and a store need not
+/// take in again what it has just been given.
+#[derive(Default)]
+struct Texts {
+    empty: Option<Arc<str>>,
+    state: Option<(State, Arc<str>)>,
+    key: Option<(KeyId, Arc<str>)>,
+    /// A day, by its number since 1970.
+    day: Option<(i64, Arc<str>)>,
+}
+
+impl Texts {
+    fn empty(&mut self) -> Arc<str> {
+        Arc::clone(self.empty.get_or_insert_with(|| Arc::from("")))
+    }
+
+    fn state(&mut self, state: State) -> Arc<str> {
+        again(&mut self.state, state, || state.word().into())
+    }
+
+    fn key(&mut self, opened: &Opened) -> Arc<str> {
+        again(&mut self.key, opened.key, || opened.key.shared())
+    }
+
+    fn group(&mut self, opened: &Opened) -> Arc<str> {
+        opened.group.as_ref().map_or_else(|| self.empty(), GroupId::shared)
+    }
+
+    /// In UTC, where every day is as long as the others.
+    fn day(&mut self, at: Timestamp) -> Arc<str> {
+        let day = at.as_second().div_euclid(24 * 60 * 60);
+        again(&mut self.day, day, || at.to_zoned(TimeZone::UTC).date().to_string().into())
+    }
+
+    /// An exchange belongs to the day in which it ended.
+    fn dimensions(
+        &mut self,
+        opened: &Opened,
+        closed: &Closed,
+        (provider, model): (Option<Arc<str>>, Option<Arc<str>>),
+    ) -> Dimensions {
+        Dimensions {
+            tenant: opened.tenant.shared(),
+            day: self.day(closed.closed_at),
+            group: self.group(opened),
+            key: self.key(opened),
+            route: Arc::clone(&opened.route),
+            provider: provider.unwrap_or_else(|| self.empty()),
+            model: model.unwrap_or_else(|| self.empty()),
+        }
+    }
+}
+
+/// The text of a value, the last one if it is the same value's.
+fn again<T: PartialEq>(
+    last: &mut Option<(T, Arc<str>)>,
+    value: T,
+    make: impl FnOnce() -> Arc<str>,
+) -> Arc<str> {
+    let text = match last.take() {
+        Some((known, text)) if known == value => text,
+        _ => make(),
+    };
+    Arc::clone(&last.insert((value, text)).1)
 }
 
 fn group_text(opened: &Opened) -> Arc<str> {

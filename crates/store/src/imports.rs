@@ -243,15 +243,21 @@ impl Import {
     }
 
     /// Makes the session of what was laid down, up to the event at `head`. Its
-    /// next events go into the same unit, after `head`, in
-    /// [`NewSession::EPOCH`], and prove it. Fails its guard if another attempt
+    /// next events go into the same unit, after `head`, in `epoch`, which is
+    /// after those that its events tell of, and prove it. Fails its guard if another attempt
     /// took over, if the bundle was refused or imported meanwhile, or if the
     /// id is taken.
-    pub fn finish(&self, unit: &mut Unit, new: &NewSession, head: u64, at: Timestamp) {
+    pub fn finish(
+        &self,
+        unit: &mut Unit,
+        new: &NewSession,
+        (head, epoch): (u64, u64),
+        at: Timestamp,
+    ) {
         let (tenant, session, token) = self.place();
         unit.expect(1, FINISH, args![tenant, session, token, head]);
         decide(unit, &self.tenant, self.session, &self.bundle, Outcome::Imported, at);
-        sessions::begin(unit, new, head);
+        sessions::begin(unit, new, head, epoch);
     }
 
     /// The statements that clear up to `limit` rows of each kind.

@@ -52,8 +52,10 @@ const DUE: &str = "SELECT tenant, id, epoch, due_at, node FROM sessions
     WHERE tenant = $1 AND due_at IS NOT NULL AND due_at <= $2 ORDER BY due_at, id LIMIT $3";
 const NEXT_HOLDER: &str =
     "SELECT node FROM sessions WHERE node IS NOT NULL AND node > $1 ORDER BY node LIMIT 1";
+/// An empty phase is any.
 const HELD: &str = "SELECT tenant, id, epoch, due_at, node FROM sessions
-    WHERE node = $1 AND (tenant, id) > ($2, $3) ORDER BY tenant, id LIMIT $4";
+    WHERE node = $1 AND (tenant, id) > ($2, $3) AND ($5 = '' OR phase = $5)
+    ORDER BY tenant, id LIMIT $4";
 
 /// Takes a session, and raises its epoch by one; fails its guard if somebody
 /// else did so since, or the session is sealed or deleted. It is then no
@@ -120,16 +122,18 @@ pub async fn next_holder(db: &dyn Db, after: Option<NodeId>) -> Result<Option<No
     rows.into_iter().next().map(|mut row| row.parse()).transpose()
 }
 
-/// What a node holds, by the batch.
+/// What a node holds, by the batch; in one phase, or in any.
 pub async fn held(
     db: &dyn Db,
     node: NodeId,
+    phase: Option<&str>,
     after: Option<(&TenantId, SessionId)>,
     limit: u32,
 ) -> Result<Vec<Claimable>, DbError> {
     let tenant = after.map_or_else(|| Arc::from(""), |(tenant, _)| tenant.shared());
     let session = after.map_or_else(String::new, |(_, session)| session.to_string());
-    let rows = db.read(HELD, args![node.to_string(), tenant, session, limit]).await?;
+    let phase = phase.unwrap_or_default();
+    let rows = db.read(HELD, args![node.to_string(), tenant, session, limit, phase]).await?;
     rows.into_iter().map(read).collect()
 }
 

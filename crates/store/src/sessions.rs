@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use freehold_types::{
-    Db, DbError, NodeId, Page, PageRequest, Row, SessionId, TenantId, Unit, args,
+    Db, DbError, NodeId, Page, PageRequest, Row, SessionId, TenantId, Unit, Value, args,
 };
 use jiff::Timestamp;
 
@@ -101,6 +101,14 @@ const INSERT_PROFILE: &str =
     "INSERT INTO profiles (tenant, session, about, content_key) VALUES ($1, $2, $3, $4)";
 const GET: &str = "SELECT tenant, id, head, epoch, timeline, phase, created_at, updated_at, due_at,
     node, sealed_for FROM sessions WHERE tenant = $1 AND id = $2 AND deleted_at IS NULL";
+/// A fixed number of places, so that the statement is prepared once.
+const HEADS: &str = "SELECT id, head FROM sessions WHERE tenant = $1 AND deleted_at IS NULL
+    AND id IN (
+    $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+    $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39,
+    $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57,
+    $58, $59, $60, $61, $62, $63, $64, $65
+    ) LIMIT 64";
 const PROFILE: &str = "SELECT about, content_key FROM profiles WHERE tenant = $1 AND session = $2";
 /// Newest first: ids sort by time. An empty phase is any.
 const LIST: &str =
@@ -121,16 +129,16 @@ const UNSEAL: &str = "UPDATE sessions SET sealed_for = NULL, epoch = epoch + 1, 
 /// into the same unit, after offset 0 and in [`NewSession::EPOCH`]; they prove
 /// the unit.
 pub fn create(unit: &mut Unit, new: &NewSession) {
-    begin(unit, new, 0);
+    begin(unit, new, 0, NewSession::EPOCH);
 }
 
 /// Begins a session whose first own event comes after `base`.
-pub(crate) fn begin(unit: &mut Unit, new: &NewSession, base: u64) {
+pub(crate) fn begin(unit: &mut Unit, new: &NewSession, base: u64, epoch: u64) {
     let (tenant, id): (_, Arc<str>) = (new.tenant.shared(), new.id.to_string().into());
     let args = args![
         Arc::clone(&tenant),
         Arc::clone(&id),
-        NewSession::EPOCH,
+        epoch,
         new.timeline,
         new.phase,
         new.created_at,
@@ -178,6 +186,25 @@ pub async fn get(
 ) -> Result<Option<Session>, DbError> {
     let rows = db.read(GET, args![tenant.shared(), id.to_string()]).await?;
     rows.into_iter().next().map(read).transpose()
+}
+
+/// The most sessions that [`heads`] looks at.
+pub const HEADS_MAX: usize = 64;
+
+/// The offsets of the last events of some of a tenant's sessions, the first
+/// [`HEADS_MAX`] of those that are asked for; what is not there is left out.
+pub async fn heads(
+    db: &dyn Db,
+    tenant: &TenantId,
+    ids: &[SessionId],
+) -> Result<Vec<(SessionId, u64)>, DbError> {
+    let Some(last) = ids.iter().take(HEADS_MAX).next_back() else { return Ok(Vec::new()) };
+    let mut args = args![tenant.shared()];
+    // The last one stands in all places that are left.
+    let places = ids.iter().chain(std::iter::repeat(last)).take(HEADS_MAX);
+    args.extend(places.map(|id| Value::from(id.to_string())));
+    let rows = db.read(HEADS, args).await?;
+    rows.into_iter().map(|mut row| Ok((row.parse()?, row.take()?))).collect()
 }
 
 /// What is seldom changed of a session.

@@ -12,7 +12,12 @@ const NOTE_OLD: &str = "INSERT INTO timelines (tenant, session, timeline, base)
 const NOTE_NEW: &str = "INSERT INTO timelines (tenant, session, timeline, base)
     SELECT tenant, id, timeline, head FROM sessions WHERE tenant = $1 AND id = $2";
 /// Takes the row's lock first, for the next ones look at other rows.
-const HOLD: &str = "UPDATE sessions SET epoch = epoch + 1, node = NULL, claim = NULL
+/// What somebody had in hand, or waits for what may have come in what was lost,
+/// is to be looked at; the number is a time.
+const HOLD: &str = "UPDATE sessions SET epoch = epoch + 1, node = NULL, claim = NULL,
+    due_at = CASE WHEN sealed_for IS NULL AND (node IS NOT NULL OR EXISTS (
+        SELECT 1 FROM waits WHERE waits.tenant = $1 AND waits.session = $2))
+        THEN $3 ELSE due_at END
     WHERE tenant = $1 AND id = $2 AND timeline < $3 AND deleted_at IS NULL";
 const BEGIN: &str = "UPDATE sessions SET timeline = $3 WHERE tenant = $1 AND id = $2";
 const COMMON: &str = "SELECT s.timeline, s.head,
@@ -24,6 +29,15 @@ const COMMON: &str = "SELECT s.timeline, s.head,
 
 const LIST: &str = "SELECT timeline, base FROM timelines
     WHERE tenant = $1 AND session = $2 AND timeline > $3 ORDER BY timeline LIMIT $4";
+/// Of the store as a whole. It lies with the counters of changes, of which
+/// nodes of before know nothing but those that they ask for.
+const SET: &str = "INSERT INTO changes (kind, version) VALUES ('timeline', $1)
+    ON CONFLICT (kind) DO UPDATE SET version = excluded.version
+    WHERE excluded.version > changes.version";
+const CURRENT: &str = "SELECT version FROM changes WHERE kind = 'timeline'";
+/// That of a store that was never restored.
+const FIRST: u64 = 1;
+
 const ALL: &str = "SELECT tenant, id, head FROM sessions WHERE (tenant, id) > ($1, $2)
     AND deleted_at IS NULL ORDER BY tenant, id LIMIT $3";
 
@@ -41,13 +55,22 @@ pub struct Begun {
 /// Sessions that are looked at together.
 const BATCH: u32 = 500;
 
+/// The timeline that new sessions begin on.
+pub async fn current(db: &dyn Db) -> Result<u64, DbError> {
+    let row = db.read(CURRENT, args![]).await?.into_iter().next();
+    row.map_or(Ok(FIRST), |mut row| row.take())
+}
+
 /// Puts all sessions on a timeline that begins now, after a restore and before
-/// anybody serves; tells of each.
+/// anybody serves, and those that are yet to come; tells of each that is there.
 pub async fn begin_all(
     db: &dyn Db,
     timeline: u64,
     mut told: impl FnMut(Begun),
 ) -> Result<(), DbError> {
+    let mut set = Unit::new("timelines.set");
+    set.run(SET, args![timeline]);
+    db.write(set).await?;
     let mut after = (Arc::<str>::from(""), String::new());
     loop {
         let (tenant, session) = after.clone();

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -16,6 +17,9 @@ pub struct IdError {
     /// What an id of this kind begins with.
     pub prefix: &'static str,
 }
+
+/// Hex digits of an id.
+const DIGITS: usize = 32;
 
 /// Declares id types. Each is 16 bytes in memory; as text it is its prefix and
 /// 32 hex digits, which sort as the ids do.
@@ -42,6 +46,17 @@ macro_rules! ids {
                 Self(uuid::Builder::from_unix_timestamp_millis(millis(at), random).into_uuid())
             }
 
+            /// Its text, to be shared.
+            pub fn shared(&self) -> Arc<str> {
+                const LENGTH: usize = $prefix.len() + DIGITS;
+                let mut text = [0; LENGTH];
+                let (prefix, digits) = text.split_at_mut($prefix.len());
+                prefix.copy_from_slice($prefix.as_bytes());
+                self.0.as_simple().encode_lower(digits);
+                // ASCII, as its parts are.
+                std::str::from_utf8(&text).unwrap_or_default().into()
+            }
+
             /// As a table keeps it.
             pub fn as_bytes(&self) -> &[u8] {
                 self.0.as_bytes()
@@ -56,7 +71,9 @@ macro_rules! ids {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!($prefix, "{}"), self.0.as_simple())
+                let mut digits = [0; DIGITS];
+                f.write_str($prefix)?;
+                f.write_str(self.0.as_simple().encode_lower(&mut digits))
             }
         }
 
@@ -161,6 +178,7 @@ mod tests {
         assert!(early < late);
         assert!(early.to_string() < late.to_string());
         assert_eq!(early.to_string(), "key_018bcfe568007fffbfffffffffffffff");
+        assert_eq!(*early.shared(), *early.to_string());
     }
 
     #[test]

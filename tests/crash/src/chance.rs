@@ -1,5 +1,7 @@
 //! Choices that are the same for the same seed: SplitMix64.
 
+use serde_json::Value;
+
 /// A source of choices.
 #[derive(Clone, Debug)]
 pub(crate) struct Chance(u64);
@@ -11,10 +13,7 @@ impl Chance {
 
     /// One of a text: the same for the same text.
     pub(crate) fn of(text: &str) -> Self {
-        let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        Self(hash)
+        Self(hash(text))
     }
 
     fn next(&mut self) -> u64 {
@@ -34,4 +33,15 @@ impl Chance {
         let at = self.below(of.len() as u64);
         of.get(usize::try_from(at).unwrap_or_default()).copied().unwrap_or(else_)
     }
+}
+
+/// What tells one event from all others, in eight bytes.
+pub(crate) fn digest(event: &Value) -> u64 {
+    hash(&event.to_string())
+}
+
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
 
-use crate::chance::Chance;
+use crate::chance::{Chance, digest};
 use crate::clock::{nap, now};
 use crate::plan::Plan;
 use crate::sse::Events;
@@ -140,7 +140,7 @@ impl Client<'_> {
         if event["kind"] == "turn_ended" {
             self.ended += 1;
         }
-        self.seen.events.push(event);
+        self.seen.events.push(digest(&event));
         self.cursor = id;
         self.world.trap.reach(Place::Record(offset));
     }

@@ -1,6 +1,6 @@
 //! A PostgreSQL of one's own, from Debian's packages; gone when its owner is.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
@@ -44,6 +44,32 @@ impl Database {
     /// The socket that it listens at.
     pub(crate) fn socket(&self) -> PathBuf {
         self.folder.join(".s.PGSQL.5432")
+    }
+}
+
+impl Database {
+    /// Says `up`, `stop` or `kill`, and waits until that is so.
+    pub(crate) fn tell(&mut self, word: &str) -> Result<()> {
+        let (input, output) = self.control.as_mut().ok_or_else(|| anyhow!("it is gone"))?;
+        writeln!(input, "{word}")?;
+        let mut answer = String::new();
+        output.read_line(&mut answer)?;
+        if answer.trim() == word { Ok(()) } else { bail!("PostgreSQL said {answer:?}") }
+    }
+
+    /// Has it do something.
+    pub(crate) fn run(&self, sql: &str) -> Result<()> {
+        let folder = &self.folder;
+        let mut psql = Command::new(programs()?.join("psql"));
+        psql.args(["-q", "-v", "ON_ERROR_STOP=1", "-U", "freehold", "-d", "postgres", "-h"]);
+        let done = psql.arg(folder).args(["-c", sql]).stdout(Stdio::null()).status()?;
+        if done.success() { Ok(()) } else { bail!("not done: {sql}") }
+    }
+
+    /// How nodes reach it.
+    pub(crate) fn url(&self) -> String {
+        let folder = self.folder.display().to_string().replace('/', "%2F");
+        format!("postgres://freehold@/postgres?host={folder}")
     }
 }
 

@@ -1,6 +1,6 @@
 //! As much of HTTP/1.1 as both sides need here, on blocking sockets.
 
-use std::io::{BufRead as _, BufReader, Error, Read as _, Result, Write as _};
+use std::io::{BufRead as _, BufReader, Error, ErrorKind, Read as _, Result, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -39,20 +39,28 @@ impl Message {
 
 /// Reads a message without its body; `None` at the end of the connection.
 fn head(from: &mut BufReader<TcpStream>) -> Result<Option<Message>> {
-    let mut message = Message::default();
-    if from.read_line(&mut message.first)? == 0 {
-        return Ok(None);
-    }
+    let Some(first) = line(from)? else { return Ok(None) };
+    let mut message = Message { first: first.trim_end().to_owned(), ..Message::default() };
     loop {
-        let mut line = String::new();
-        if from.read_line(&mut line)? == 0 {
-            return Err(Error::other("the head is cut"));
-        }
+        let line = line(from)?.ok_or_else(|| cut("the head is cut"))?;
         let Some((name, value)) = line.trim_end().split_once(':') else { break };
         message.headers.push((name.to_owned(), value.trim().to_owned()));
     }
-    message.first.truncate(message.first.trim_end().len());
     Ok(Some(message))
+}
+
+/// A whole line; `None` at the end of the connection.
+fn line(from: &mut BufReader<TcpStream>) -> Result<Option<String>> {
+    let mut line = String::new();
+    if from.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    if line.ends_with('\n') { Ok(Some(line)) } else { Err(cut("a line is cut")) }
+}
+
+/// The other side went away.
+fn cut(what: &str) -> Error {
+    Error::new(ErrorKind::UnexpectedEof, what)
 }
 
 /// Reads a request with its body.
@@ -72,10 +80,7 @@ pub(crate) fn request(from: &mut BufReader<TcpStream>) -> Result<Option<Message>
 
 /// The next chunk; `None` after the last.
 fn chunk(from: &mut BufReader<TcpStream>) -> Result<Option<Vec<u8>>> {
-    let mut line = String::new();
-    if from.read_line(&mut line)? == 0 {
-        return Err(Error::other("the body is cut"));
-    }
+    let line = line(from)?.ok_or_else(|| cut("the body is cut"))?;
     let size = usize::from_str_radix(line.trim(), 16).map_err(Error::other)?;
     if size > BODY_MAX {
         return Err(Error::other("a chunk is too large"));
@@ -92,15 +97,26 @@ pub(crate) struct Coming {
     pub(crate) head: Message,
     chunked: bool,
     left: usize,
+    over: bool,
 }
 
 impl Coming {
+    /// The connection, if the whole answer was read and it may be used again.
+    pub(crate) fn again(self) -> Option<TcpStream> {
+        let keeps = self.head.header("connection").is_none_or(|word| word != "close");
+        let read = self.over && self.from.buffer().is_empty();
+        (keeps && read).then(|| self.from.into_inner())
+    }
+
     /// The next piece; `None` at the end, an error where it is cut.
     pub(crate) fn piece(&mut self) -> Result<Option<Vec<u8>>> {
-        if self.chunked {
-            return chunk(&mut self.from);
+        if self.chunked && !self.over {
+            let chunk = chunk(&mut self.from)?;
+            self.over = chunk.is_none();
+            return Ok(chunk);
         }
         if self.left == 0 {
+            self.over = true;
             return Ok(None);
         }
         let mut bytes = vec![0; std::mem::take(&mut self.left)];
@@ -123,22 +139,34 @@ pub(crate) struct Ask<'a> {
 /// server may be silent.
 pub(crate) fn open(to: SocketAddr, ask: &Ask<'_>, patience: Duration) -> Result<Coming> {
     let socket = TcpStream::connect_timeout(&to, patience)?;
-    socket.set_read_timeout(Some(patience))?;
     socket.set_nodelay(true)?;
+    open_on(socket, ask, patience, "close")
+}
+
+/// Sends a request on a connection that is open; `connection` says what is to
+/// become of it.
+pub(crate) fn open_on(
+    socket: TcpStream,
+    ask: &Ask<'_>,
+    patience: Duration,
+    connection: &str,
+) -> Result<Coming> {
+    socket.set_read_timeout(Some(patience))?;
+    let to = socket.peer_addr()?;
     let Ask { method, path, bearer, key, body } = ask;
     let key = if key.is_empty() { String::new() } else { format!("idempotency-key: {key}\r\n") };
     let kind = if body.is_empty() { "" } else { "content-type: application/json\r\n" };
     let text = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\n{key}{kind}\
+        "{method} {path} HTTP/1.1\r\nhost: {to}\r\nconnection: {connection}\r\n{key}{kind}\
          authorization: Bearer {bearer}\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
     (&socket).write_all(text.as_bytes())?;
     let mut from = BufReader::new(socket);
-    let head = head(&mut from)?.ok_or_else(|| Error::other("no answer"))?;
+    let head = head(&mut from)?.ok_or_else(|| cut("no answer"))?;
     let chunked = head.header("transfer-encoding").is_some();
     let left = head.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-    Ok(Coming { from, head, chunked, left: Ord::min(left, BODY_MAX) })
+    Ok(Coming { from, head, chunked, left: Ord::min(left, BODY_MAX), over: false })
 }
 
 /// Sends a request and reads the whole answer.

@@ -11,6 +11,8 @@ use crate::cluster::Cluster;
 /// How a call ended, by its journal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Call {
+    /// What was called.
+    pub(crate) tool: String,
     /// `ok`, `failed`, `refused`, `unknown`, or nothing.
     pub(crate) outcome: String,
     /// Whether the model was told.
@@ -58,7 +60,8 @@ impl Journal {
                 self.taken.extend(inputs.filter_map(Value::as_u64));
             }
             "tool_intended" => {
-                self.calls.entry(call).or_default();
+                let tool = fact["tool"].as_str().unwrap_or_default().to_owned();
+                self.calls.entry(call).or_default().tool = tool;
             }
             "tool_outcome" => {
                 let word = fact["outcome"].as_object().and_then(|outcome| outcome.keys().next());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::chance::digest;
 use crate::cluster::Cluster;
 use crate::journal::{Call, Journal};
 use crate::payments::Payment;
@@ -32,7 +33,7 @@ pub(crate) fn judge(
     effects(payments, &calls, report);
     for (key, call) in &calls {
         let paid = payments.get(key).is_some_and(|payment| payment.effects > 0);
-        if call.outcome == "ok" && !paid {
+        if call.outcome == "ok" && !paid && call.tool.starts_with("pay__") {
             report.note(|report| &mut report.invented, format!("{key} says ok, nothing was paid"));
         }
         report.unknown += u64::from(call.outcome == "unknown");
@@ -74,8 +75,8 @@ fn session(seen: &Seen, journal: &Journal, report: &mut Report) {
         report.note(|report| &mut report.ended_badly, format!("{id}: a turn ended: {reason}"));
     }
     for (at, (told, event)) in seen.events.iter().zip(&journal.events).enumerate() {
-        if told != event {
-            let note = format!("{id}: told {told}, and {} is {event}", at + 1);
+        if *told != digest(event) {
+            let note = format!("{id}: something else was told than {}, which is {event}", at + 1);
             report.note(|report| &mut report.differs, note);
             break;
         }

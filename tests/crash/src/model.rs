@@ -14,6 +14,9 @@ use crate::plan::Plan;
 use crate::serve::{reply, serve};
 use crate::trap::{Place, Trap};
 
+/// The tool that a client answers.
+pub(crate) const CLIENTS_TOOL: &str = "ask_client";
+
 /// Starts one.
 pub(crate) fn start(trap: Arc<Trap>) -> Result<SocketAddr> {
     serve(Arc::new(move |message, to| answer(message, to, &trap)))
@@ -67,17 +70,19 @@ fn place(body: &Value) -> Option<(Plan, usize)> {
 fn calls(plan: &Plan, step: usize, calls: &str) -> Vec<Value> {
     let mut deltas = vec![json!({ "role": "assistant", "content": "so " })];
     for (at, letter) in calls.chars().enumerate() {
-        let tool = match letter.to_ascii_lowercase() {
-            'i' => "idem",
-            'q' => "query",
-            _ => "plain",
-        };
         let mark = plan.mark(step, at);
-        let slow = letter.is_ascii_uppercase();
-        let arguments = json!({ "body": { "mark": mark, "slow": slow } }).to_string();
+        let body = json!({ "body": { "mark": mark, "slow": letter.is_ascii_uppercase() } });
+        let (tool, arguments) = match letter.to_ascii_lowercase() {
+            'i' => ("pay__idem", body),
+            'q' => ("pay__query", body),
+            'c' => (CLIENTS_TOOL, json!({ "mark": mark })),
+            'w' => ("wait_until", json!({ "seconds": 1 + Chance::of(&mark).below(2) })),
+            _ => ("pay__plain", body),
+        };
+        let arguments = arguments.to_string();
         let (one, two) = arguments.split_at(arguments.len() / 2);
         deltas.push(json!({ "tool_calls": [{ "index": at, "id": format!("call_{mark}"),
-            "type": "function", "function": { "name": format!("pay__{tool}"), "arguments": one } }] }));
+            "type": "function", "function": { "name": tool, "arguments": one } }] }));
         deltas.push(json!({ "tool_calls": [{ "index": at, "function": { "arguments": two } }] }));
     }
     deltas

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use crate::clock::now;
+use crate::clock::{nap, now};
 
 /// The key of all clients.
 pub(crate) const KEY: &str = "sk-admin-of-the-crash-tests";
@@ -64,6 +64,8 @@ impl Drop for Scratch {
 pub(crate) struct Node {
     program: PathBuf,
     folder: PathBuf,
+    listen: SocketAddr,
+    env: Vec<(String, String)>,
     running: Mutex<Option<Running>>,
 }
 
@@ -77,11 +79,30 @@ struct Running {
 }
 
 impl Node {
+    /// Where it keeps its data.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
     /// A server with this configuration, not started yet.
     pub(crate) fn new(program: &Path, folder: PathBuf, config: &str) -> Result<Self> {
         std::fs::create_dir_all(&folder)?;
         std::fs::write(folder.join("freehold.toml"), config)?;
-        Ok(Self { program: program.to_owned(), folder, running: Mutex::new(None) })
+        let (program, listen) = (program.to_owned(), SocketAddr::from(([127, 0, 0, 1], 0)));
+        Ok(Self { program, folder, listen, env: Vec::new(), running: Mutex::new(None) })
+    }
+
+    /// Has it serve there at each start, and not at a port of the system's
+    /// choice.
+    pub(crate) fn at(mut self, listen: SocketAddr) -> Self {
+        self.listen = listen;
+        self
+    }
+
+    /// Has it started with these in its environment.
+    pub(crate) fn with_env(mut self, env: Vec<(String, String)>) -> Self {
+        self.env = env;
+        self
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Running>> {
@@ -97,14 +118,15 @@ impl Node {
         let own = std::env::vars_os()
             .filter(|(name, _)| !name.to_string_lossy().starts_with("FREEHOLD_"));
         let mut child = Command::new(&self.program)
-            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+            .args(["serve", "--listen", &self.listen.to_string(), "--config"])
             .arg(self.folder.join("freehold.toml"))
             .arg("--data")
-            .arg(self.folder.join("data"))
+            .arg(self.data())
             .env_clear()
             .envs(own)
             .env("FREEHOLD_BOOTSTRAP_KEY", KEY)
             .env("FREEHOLD_MASTER_KEY", MASTER)
+            .envs(self.env.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -129,12 +151,34 @@ impl Node {
         Ok(now().duration_since(began))
     }
 
+    /// What it logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(&self) {
         if let Some(mut running) = self.lock().take() {
             running.child.kill().ok();
             running.child.wait().ok();
         }
+    }
+
+    /// Has it stop in order; how long it took, or `None` where it had to be
+    /// killed after `most`.
+    pub(crate) fn stop(&self, most: Duration) -> Result<Option<Duration>> {
+        let Some(mut running) = self.lock().take() else { return Ok(Some(Duration::ZERO)) };
+        let began = now();
+        Command::new("kill").args(["-TERM", &running.child.id().to_string()]).status()?;
+        while now().duration_since(began) < most {
+            if running.child.try_wait()?.is_some() {
+                return Ok(Some(now().duration_since(began)));
+            }
+            nap(5);
+        }
+        running.child.kill()?;
+        running.child.wait()?;
+        Ok(None)
     }
 
     /// Stops it where it stands, or lets it go on.

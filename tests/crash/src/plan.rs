@@ -2,8 +2,9 @@
 //! needs no memory: `job NAME do i,qU end 12`.
 //!
 //! A step is the calls of one answer: `i` the idempotent tool, `q` the one that
-//! can be asked by key, `p` the plain one; capitals for slow ones. After the
-//! last step comes a text of so many words.
+//! can be asked by key, `p` the plain one; capitals for slow ones; `c` the
+//! client's own, `w` a wait of a second or two. After the last step comes a
+//! text of so many words.
 
 use crate::chance::Chance;
 
@@ -21,11 +22,14 @@ pub(crate) struct Plan {
 impl Plan {
     /// A plan by chance.
     pub(crate) fn new(name: String, chance: &mut Chance) -> Self {
+        Self::of(name, chance, &['i', 'q', 'p', 'i', 'q', 'I', 'Q', 'P'])
+    }
+
+    /// A plan of such calls by chance.
+    pub(crate) fn of(name: String, chance: &mut Chance, letters: &[char]) -> Self {
         let steps = (0..chance.below(4)).map(|_| {
             let calls = 1 + chance.below(3);
-            (0..calls)
-                .map(|_| chance.pick(&['i', 'q', 'p', 'i', 'q', 'I', 'Q', 'P'], 'i'))
-                .collect()
+            (0..calls).map(|_| chance.pick(letters, 'i')).collect()
         });
         let steps = steps.collect();
         Self { name, steps, words: 4 + chance.below(30) }

@@ -10,6 +10,9 @@ const NOTES: usize = 30;
 #[derive(Debug, Default)]
 pub struct Report {
     pub(crate) faults: Vec<(&'static str, u64)>,
+    /// The records of the journal, by their offsets, that a server was killed
+    /// at.
+    pub(crate) records: std::collections::BTreeSet<u64>,
     pub(crate) sessions: u64,
     pub(crate) inputs: u64,
     pub(crate) turns: u64,
@@ -79,6 +82,10 @@ impl fmt::Display for Report {
         writeln!(f, "{:<48} {total}", "faults")?;
         for (kind, count) in &self.faults {
             writeln!(f, "  {kind:<46} {count}")?;
+        }
+        if let Some(last) = self.records.last() {
+            let count = self.records.len();
+            writeln!(f, "  {:<46} {count} of the first {last}", "records that were killed at")?;
         }
         for (what, count) in [
             ("sessions", self.sessions),

@@ -104,7 +104,8 @@ pub(crate) fn run(
     Ok(report)
 }
 
-fn config(model: std::net::SocketAddr, document: &str) -> String {
+/// What a server knows of the world outside.
+pub(crate) fn config(model: std::net::SocketAddr, document: &str) -> String {
     format!(
         "[providers.scripted]\nkind = \"compatible\"\nbase_url = \"http://{model}/v1\"\n\
          dialects = [\"chat\"]\n\
@@ -138,7 +139,7 @@ struct Rounds<'w> {
 impl Rounds<'_> {
     fn make(mut self, count: u32, report: &mut Report) -> Result<()> {
         for round in 0..count {
-            let kind = self.place(round);
+            let kind = self.place(round, report);
             let made =
                 if self.links.is_empty() { self.kill(0, report)? } else { self.fault(report)? };
             report.fault(if self.links.is_empty() { kind } else { made });
@@ -148,7 +149,7 @@ impl Rounds<'_> {
     }
 
     /// Waits for the moment of the next fault; what it was.
-    fn place(&mut self, round: u32) -> &'static str {
+    fn place(&mut self, round: u32, report: &mut Report) -> &'static str {
         let (place, kind) = match round % 3 {
             0 => {
                 nap(self.chance.below(300));
@@ -166,6 +167,9 @@ impl Rounds<'_> {
         };
         if !self.world.trap.wait(place, REACHED) {
             return "killed at random";
+        }
+        if let Place::Record(at) = place {
+            report.records.insert(at);
         }
         // Often at once, sometimes a little later.
         nap(self.chance.pick(&[0, 0, 1, 3], 0));

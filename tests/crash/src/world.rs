@@ -26,8 +26,8 @@ pub(crate) struct Acknowledged {
 pub(crate) struct Seen {
     pub(crate) session: String,
     pub(crate) inputs: Vec<Acknowledged>,
-    /// The events of the journal that a stream told, from the first.
-    pub(crate) events: Vec<Value>,
+    /// Digests of the events of the journal that a stream told, from the first.
+    pub(crate) events: Vec<u64>,
     /// Whether the last turn ended before the client gave up.
     pub(crate) finished: bool,
 }

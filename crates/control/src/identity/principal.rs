@@ -112,8 +112,9 @@ impl Principal {
         })
     }
 
-    /// Whether the key is good at this moment.
-    pub(crate) fn check(&self, now: Timestamp) -> Result<(), Refusal> {
+    /// Whether the key is good at this moment, which is only asked for where
+    /// it matters.
+    pub(crate) fn check(&self, now: impl FnOnce() -> Timestamp) -> Result<(), Refusal> {
         let refuse = |code, what: fmt::Arguments<'_>| {
             let message = format!(
                 "the key `{}` ({}) {what}; ask an administrator for a new one",
@@ -123,7 +124,9 @@ impl Principal {
         };
         match (self.key.revoked_at, self.key.expires_at) {
             (Some(at), _) => refuse(Code::KeyRevoked, format_args!("was revoked at {at}")),
-            (_, Some(at)) if at <= now => refuse(Code::KeyExpired, format_args!("expired at {at}")),
+            (_, Some(at)) if at <= now() => {
+                refuse(Code::KeyExpired, format_args!("expired at {at}"))
+            }
             _ => Ok(()),
         }
     }

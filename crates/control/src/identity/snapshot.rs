@@ -49,7 +49,7 @@ impl Snapshot {
                  administrator for a new one",
             ));
         };
-        principal.check(self.env.now())?;
+        principal.check(|| self.env.now())?;
         Ok(Arc::clone(principal))
     }
 
@@ -67,7 +67,7 @@ impl Snapshot {
             let message = format!("the key {id} was revoked; go on with another");
             return Err(Refusal::new(Code::KeyRevoked, message));
         };
-        principal.check(self.env.now())?;
+        principal.check(|| self.env.now())?;
         Ok(Arc::clone(principal))
     }
 

@@ -129,6 +129,8 @@ struct State {
     /// Put into the store by this node, of each budget and window.
     spent: BTreeMap<(BudgetId, Timestamp), Money>,
     counts: UsageCounts,
+    /// The writer looks for records without being woken.
+    looks_by_itself: bool,
 }
 
 /// A record on its way into the store.
@@ -212,8 +214,9 @@ impl Books {
         state.entries.push_back(Entry { record, waiter });
         state.waited_for += usize::from(wait);
         let len = state.entries.len();
+        let first = len == 1 && !state.looks_by_itself;
         drop(state);
-        if wait || len == 1 || len == BATCH_MAX {
+        if wait || first || len == BATCH_MAX {
             self.work.notify_one();
         }
         Flush(durable)
@@ -230,12 +233,16 @@ impl Books {
         entries
     }
 
-    /// What the writer is to do next.
-    pub(super) fn next(&self) -> Next {
-        let state = self.state();
-        match state.entries.len() {
+    /// What the writer is to do next. One that `stays` looks again after a
+    /// while even if there is nothing, and need not be woken.
+    pub(super) fn next(&self, stays: bool) -> Next {
+        let mut state = self.state();
+        let len = state.entries.len();
+        state.looks_by_itself = stays || len > 0;
+        match len {
             _ if state.given_up => Next::Finish,
             0 if state.closing => Next::Finish,
+            0 if stays => Next::Gather(state.settings.gather),
             0 => Next::Wait,
             len if len >= BATCH_MAX || state.waited_for > 0 || state.closing => Next::Write,
             _ => Next::Gather(state.settings.gather),

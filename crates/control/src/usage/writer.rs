@@ -13,6 +13,11 @@ use crate::usage::books::Next;
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
+/// How often in a row it finds nothing before it waits to be woken. Waking it
+/// takes an exchange's time before its request is sent, so while exchanges come
+/// and go it looks by itself.
+const LOOKS: u32 = 20;
+
 /// The one task that writes usage. It ends when the books are closed and all
 /// is written.
 pub struct UsageWriter {
@@ -37,8 +42,9 @@ impl UsageWriter {
 
     /// Writes until the books are closed.
     pub async fn run(self) {
+        let mut looks = 0_u32;
         loop {
-            match self.books.next() {
+            match self.books.next(looks > 0) {
                 Next::Finish => break,
                 Next::Wait => self.books.work.notified().await,
                 Next::Gather(time) => {
@@ -47,22 +53,25 @@ impl UsageWriter {
                         () = self.books.work.notified() => {
                             // A ring for the first record has been heard
                             // already; any other is for work at once.
-                            if matches!(self.books.next(), Next::Gather(_)) {
+                            if matches!(self.books.next(looks > 0), Next::Gather(_)) {
                                 continue;
                             }
                         }
                     }
+                    looks = if self.write_batch().await { LOOKS } else { looks.saturating_sub(1) };
+                }
+                Next::Write => {
                     self.write_batch().await;
                 }
-                Next::Write => self.write_batch().await,
             }
         }
     }
 
-    async fn write_batch(&self) {
+    /// Whether there was anything to write.
+    async fn write_batch(&self) -> bool {
         let entries = self.books.take();
         if entries.is_empty() {
-            return;
+            return false;
         }
         let mut batch = Batch::new(entries, self.books.node(), self.env.now());
         match self.write(&mut batch).await {
@@ -72,14 +81,15 @@ impl UsageWriter {
                     match self.write(&mut one).await {
                         Written::Yes => self.note(&one),
                         Written::Rejected => self.books.note_rejected(one.len(), one.ended()),
-                        Written::GivenUp => return,
+                        Written::GivenUp => return true,
                     }
                 }
             }
             Written::Rejected => self.books.note_rejected(batch.len(), batch.ended()),
-            Written::GivenUp => return,
+            Written::GivenUp => return true,
         }
         self.books.note_taken();
+        true
     }
 
     fn note(&self, batch: &Batch) {

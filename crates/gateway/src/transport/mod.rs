@@ -20,9 +20,9 @@ use std::time::Duration;
 use freehold_types::{
     BoxFuture, Target, Transport, TransportError, TransportFault, WireRequest, WireResponse,
 };
-use http::HeaderValue;
-use http::header::PROXY_AUTHORIZATION;
-use http::uri::Scheme;
+use http::header::{HOST, PROXY_AUTHORIZATION};
+use http::uri::{Authority, Scheme};
+use http::{HeaderValue, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
@@ -61,11 +61,17 @@ pub struct PoolSettings {
 /// balancers drop theirs, so that we seldom write into a closed one.
 const IDLE_KEPT: Duration = Duration::from_secs(50);
 
+/// What is read from an HTTP/1 connection at once, in bytes. The buffer grows
+/// with the first large answer, and stays as long as the connection.
+const READ_BYTES_MAX: usize = 64 << 10;
+
 #[derive(Clone)]
 struct PooledClient {
     client: Client<Connector, Outgoing>,
     /// For http requests, which a proxy reads.
     proxy_authorization: Option<HeaderValue>,
+    /// Whether http requests go out as HTTP/2.
+    http2: bool,
 }
 
 /// The HTTP client of the gateway.
@@ -83,6 +89,28 @@ type Pools = HashMap<Option<Arc<str>>, Entry>;
 struct Entry {
     settings: PoolSettings,
     client: PooledClient,
+    /// The host that was asked last, nearly always the only one, and how its
+    /// header says so: the client would write that anew for each request.
+    host: Option<(Authority, HeaderValue)>,
+}
+
+impl Entry {
+    /// The `host` header of an HTTP/1.1 request; `None` where the version is
+    /// only known once there is a connection, or is another.
+    fn host(&mut self, uri: &Uri) -> Option<HeaderValue> {
+        if self.client.http2 || uri.scheme() != Some(&Scheme::HTTP) {
+            return None;
+        }
+        let authority = uri.authority()?;
+        if self.host.as_ref().is_none_or(|(known, _)| known != authority) {
+            let value = match authority.port_u16() {
+                Some(port) if port != 80 => format!("{}:{port}", authority.host()).parse(),
+                _ => authority.host().parse(),
+            };
+            self.host = Some((authority.clone(), value.ok()?));
+        }
+        self.host.as_ref().map(|(_, value)| value.clone())
+    }
 }
 
 impl HttpTransport {
@@ -109,32 +137,36 @@ impl HttpTransport {
         self.settings.store(Arc::new(settings));
     }
 
+    /// The client of a pool, and the `host` header for this address if it is
+    /// known.
     fn client(
         &self,
         pool: Option<&Arc<str>>,
         target: Target,
-    ) -> Result<PooledClient, TransportError> {
+        uri: &Uri,
+    ) -> Result<(PooledClient, Option<HeaderValue>), TransportError> {
         if target == Target::Untrusted {
-            return self.build(&PoolSettings::default(), Some(Arc::clone(&self.guard)));
+            let guard = Some(Arc::clone(&self.guard));
+            return Ok((self.build(&PoolSettings::default(), guard)?, None));
         }
         let settings = self.settings.load();
         let wanted = pool.and_then(|name| settings.get(name));
         let shard = WORKER.get() % self.workers.len();
         let Some(shard) = self.workers.get(shard) else {
-            return self.build(&PoolSettings::default(), None);
+            return Ok((self.build(&PoolSettings::default(), None)?, None));
         };
         // Held for a look-up and, once per pool and settings, a construction.
         let mut pools = shard.lock().unwrap_or_else(PoisonError::into_inner);
         let key = pool.cloned();
-        if let Some(entry) = pools.get(&key)
+        if let Some(entry) = pools.get_mut(&key)
             && wanted.map_or(entry.settings == PoolSettings::default(), |w| *w == entry.settings)
         {
-            return Ok(entry.client.clone());
+            return Ok((entry.client.clone(), entry.host(uri)));
         }
         let settings = wanted.cloned().unwrap_or_default();
         let client = self.build(&settings, None)?;
-        pools.insert(key, Entry { settings, client: client.clone() });
-        Ok(client)
+        pools.insert(key, Entry { settings, client: client.clone(), host: None });
+        Ok((client, None))
     }
 
     fn build(
@@ -158,23 +190,28 @@ impl HttpTransport {
             .http2_keep_alive_interval(Duration::from_secs(20))
             .http2_keep_alive_while_idle(false)
             .http1_max_headers(200)
+            .http1_max_buf_size(READ_BYTES_MAX)
             .set_host(true);
-        Ok(PooledClient { client: builder.build(connector), proxy_authorization })
+        let http2 = settings.http == HttpVersion::Two;
+        Ok(PooledClient { client: builder.build(connector), proxy_authorization, http2 })
     }
 }
 
 impl Transport for HttpTransport {
     fn send(&self, request: WireRequest) -> BoxFuture<'_, Result<WireResponse, TransportError>> {
-        let client = self.client(request.pool.as_ref(), request.target);
+        let client = self.client(request.pool.as_ref(), request.target, &request.uri);
         let WireRequest { method, uri, headers, body, timeouts, .. } = request;
         Box::pin(async move {
-            let PooledClient { client, proxy_authorization } = client?;
-            let host = uri.authority().map(ToString::to_string).unwrap_or_default();
+            let (PooledClient { client, proxy_authorization, .. }, host) = client?;
+            let asked = uri.authority().cloned();
             let (body, sent) = Outgoing::new(body);
             let mut wire = http::Request::new(body);
             *wire.method_mut() = method;
             *wire.uri_mut() = uri;
             *wire.headers_mut() = headers;
+            if let Some(host) = host {
+                wire.headers_mut().entry(HOST).or_insert(host);
+            }
             if let Some(value) = proxy_authorization
                 && wire.uri().scheme() == Some(&Scheme::HTTP)
             {
@@ -182,12 +219,13 @@ impl Transport for HttpTransport {
             }
             let response = match head::in_time(client.request(wire), &sent, &timeouts).await {
                 Some(Ok(response)) => response,
-                Some(Err(error)) => return Err(describe(&host, &error)),
+                Some(Err(error)) => return Err(describe(host_of(asked.as_ref()), &error)),
                 None => {
                     return Err(TransportError {
                         fault: TransportFault::HeadersTimeout,
                         message: format!(
-                            "{host} sent no response head within {:?}",
+                            "{} sent no response head within {:?}",
+                            host_of(asked.as_ref()),
                             timeouts.headers
                         ),
                     });
@@ -201,6 +239,10 @@ impl Transport for HttpTransport {
             })
         })
     }
+}
+
+fn host_of(asked: Option<&Authority>) -> &str {
+    asked.map_or("", Authority::as_str)
 }
 
 /// Names the phase that failed. The client's errors nest; the innermost says

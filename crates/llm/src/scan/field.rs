@@ -166,6 +166,6 @@ fn stream_options(value: &str) -> Result<StreamOptions, &'static str> {
 }
 
 /// A string's content, checked by the lexer, without its escapes.
-fn unescape(raw: &str) -> String {
+pub(super) fn unescape(raw: &str) -> String {
     serde_json::from_str(&format!("\"{raw}\"")).unwrap_or_default()
 }

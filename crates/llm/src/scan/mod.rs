@@ -79,6 +79,38 @@ pub struct Scan<'a> {
 }
 
 impl Scan<'_> {
+    /// The same without the body that it was made of.
+    pub fn into_owned(self) -> Scan<'static> {
+        type Text<'a> = Option<Field<Cow<'a, str>>>;
+        let own = |field: Text<'_>| -> Text<'static> {
+            field.map(|f| Field { value: f.value.map(|v| v.into_owned().into()), span: f.span })
+        };
+        Scan {
+            model: own(self.model),
+            prompt_cache_key: own(self.prompt_cache_key),
+            user: own(self.user),
+            service_tier: own(self.service_tier),
+            stream: self.stream,
+            stream_options: self.stream_options,
+            max_tokens: self.max_tokens,
+            max_completion_tokens: self.max_completion_tokens,
+            max_output_tokens: self.max_output_tokens,
+            n: self.n,
+            store: self.store,
+            background: self.background,
+            conversation: self.conversation,
+            previous_response_id: self.previous_response_id,
+            metadata: self.metadata,
+            tools: self.tools,
+            text_bytes: self.text_bytes,
+            media_count: self.media_count,
+            media_bytes: self.media_bytes,
+            body_bytes: self.body_bytes,
+            open: self.open,
+            empty: self.empty,
+        }
+    }
+
     /// True if a picture, document or sound is in it.
     pub fn has_media(&self) -> bool {
         self.media_count > 0
@@ -110,8 +142,11 @@ impl Scan<'_> {
 
     /// Sets the model.
     pub fn set_model(&self, name: &str) -> Edit<'static> {
-        let json = serde_json::Value::from(name).to_string();
-        let edit = self.set("model", self.model.as_ref(), &json);
+        let json = serde_json::to_string(name).unwrap_or_default();
+        if let Some(field) = &self.model {
+            return Edit { span: field.span.clone(), with: json.into_bytes().into() };
+        }
+        let edit = self.set::<()>("model", None, &json);
         Edit { span: edit.span, with: edit.with.into_owned().into() }
     }
 

@@ -5,13 +5,9 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::field::unescape;
 use super::lex::{Blind, Lexer};
 use crate::model::{Dialect, Usage};
-
-#[derive(Deserialize)]
-struct Envelope<U> {
-    usage: Option<U>,
-}
 
 /// Chat's usage object, with the places where compatible servers say the same.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -135,7 +131,43 @@ pub fn answer_usage(dialect: Dialect, body: &[u8]) -> Option<Usage> {
 }
 
 fn envelope<U: DeserializeOwned + Into<Usage>>(body: &[u8]) -> Option<Usage> {
-    serde_json::from_slice::<Envelope<U>>(body).ok()?.usage.map(Into::into)
+    let said = body.get(usage_span(body)?)?;
+    serde_json::from_slice::<Option<U>>(said).ok()?.map(Into::into)
+}
+
+/// Where the value of an answer's `usage` stands; `None` if there is none, or
+/// more than one, or the body is not one whole JSON object.
+fn usage_span(body: &[u8]) -> Option<Range<usize>> {
+    let mut lexer = Lexer::new(body, 0);
+    let mut found = None;
+    lexer.space();
+    lexer.expect(b'{', "").ok()?;
+    lexer.space();
+    let mut more = lexer.peek() != Some(b'}');
+    while more {
+        let key = lexer.key().ok()?;
+        lexer.space();
+        let start = lexer.at();
+        lexer.value(key, 1, &mut Blind).ok()?;
+        if is_usage(key) && found.replace(start..lexer.at()).is_some() {
+            return None;
+        }
+        lexer.space();
+        more = lexer.peek() == Some(b',');
+        if more {
+            lexer.expect(b',', "").ok()?;
+            lexer.space();
+        }
+    }
+    lexer.expect(b'}', "").ok()?;
+    lexer.space();
+    found.filter(|_| lexer.peek().is_none())
+}
+
+fn is_usage(key: &[u8]) -> bool {
+    key == b"usage"
+        || key.contains(&b'\\')
+            && std::str::from_utf8(key).is_ok_and(|key| unescape(key) == "usage")
 }
 
 /// Where the value of an answer's `model` stands, quotes included.
@@ -186,6 +218,27 @@ mod tests {
     fn no_usage_is_none() {
         assert_eq!(answer_usage(Dialect::Chat, br#"{"choices":[],"usage":null}"#), None);
         assert_eq!(answer_usage(Dialect::Responses, b"<html>"), None);
+    }
+
+    #[test]
+    fn usage_is_read_of_one_whole_object_only() {
+        let read = |body: &str| answer_usage(Dialect::Chat, body.as_bytes()).map(|u| u.input);
+        let usage = r#""usage":{"prompt_tokens":3}"#;
+        assert_eq!(read(&format!("{{{usage}}}")), Some(3));
+        assert_eq!(read(&format!(" {{ \"a\" : [1, {{{usage}}}] , {usage} }} \n")), Some(3));
+        assert_eq!(read(r#"{"us\u0061ge":{"prompt_tokens":3}}"#), Some(3));
+        assert_eq!(read(&format!("{{\"a\":{{{usage}}}}}")), None, "it is not the answer's");
+        for broken in [
+            format!("{{{usage}"),
+            format!("{{{usage},}}"),
+            format!("{{{usage}}}}}"),
+            format!("{{{usage},{usage}}}"),
+            format!("{{{usage},\"a\":tru}}"),
+            r#"{"usage":[1]}"#.to_owned(),
+            "{}".to_owned(),
+        ] {
+            assert_eq!(read(&broken), None, "{broken}");
+        }
     }
 
     #[test]

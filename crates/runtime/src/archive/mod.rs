@@ -17,11 +17,12 @@ use freehold_store::sessions::{self, Session};
 use freehold_types::{BlobError, BlobName, Blobs, Db, Env, Offset, SessionId, TenantId};
 use serde_json::Value;
 
+use crate::answer::size;
 use crate::content::About;
-use crate::event::{BODY_DEPTH_MAX, Content, Event, Hash, INLINE_BYTES_MAX, VERSION};
+use crate::event::{BODY_DEPTH_MAX, Content, DecodeError, Event, Hash, INLINE_BYTES_MAX, VERSION};
 use crate::seal::{ContentKey, KeyWrap, Place};
 use crate::sessions::Error;
-use crate::state::State;
+use crate::state::{SnapshotError, State};
 
 /// A session of a tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -195,6 +196,17 @@ impl Reader {
         Ok((state, at))
     }
 
+    /// The state in the bytes of a snapshot; `None` if another version wrote it.
+    pub(crate) fn snapshot(&self, at: Offset, body: &[u8]) -> Result<Option<State>, Error> {
+        let bad = |why: &dyn std::fmt::Display| Error::Content(why.to_string());
+        let plain = self.key.open(self.id.session, Place::Snapshot(at.0), body);
+        match State::decode(&plain.map_err(|error| bad(&error))?) {
+            Ok(state) => Ok(Some(state)),
+            Err(SnapshotError::Version(_)) => Ok(None),
+            Err(error) => Err(bad(&error)),
+        }
+    }
+
     /// Events after an offset and up to another.
     pub(crate) async fn events(
         &self,
@@ -205,7 +217,11 @@ impl Reader {
         let (db, tenant) = (self.archive.db(), &self.id.tenant);
         let rows =
             journal::read_through(db, tenant, &self.lineage, after.0, up_to.0, limit).await?;
-        rows.into_iter().map(|row| self.opened(Offset(row.offset), &row.body)).collect()
+        let opened = rows.into_iter().map(|row| {
+            known(&row)?;
+            self.opened(Offset(row.offset), &row.body)
+        });
+        opened.collect()
     }
 
     /// The same, each with its bytes as its journal keeps them.
@@ -219,13 +235,15 @@ impl Reader {
         let rows =
             journal::read_through(db, tenant, &self.lineage, after.0, up_to.0, limit).await?;
         let opened = rows.into_iter().map(|row| {
+            known(&row)?;
             let (offset, body) = (Offset(row.offset), self.plain(Offset(row.offset), &row.body)?);
             Ok((Event::decode(offset, &body)?, body))
         });
         opened.collect()
     }
 
-    fn opened(&self, offset: Offset, body: &[u8]) -> Result<Event, Error> {
+    /// An event of which the journal has these bytes.
+    pub(crate) fn opened(&self, offset: Offset, body: &[u8]) -> Result<Event, Error> {
         Ok(Event::decode(offset, &self.plain(offset, body)?)?)
     }
 
@@ -292,11 +310,11 @@ impl Reader {
     /// A content that an event can hold: a large one goes into a blob.
     pub(crate) async fn stowed(&self, content: &mut Content) -> Result<Option<BlobRef>, Error> {
         let Content::Inline(value) = content else { return Ok(None) };
-        let plain = serde_json::to_vec(value);
-        let plain = plain.map_err(|error| Error::Defect(error.to_string()))?;
-        if plain.len() <= INLINE_BYTES_MAX && !is_deep(value, CONTENT_DEPTH_MAX) {
+        if size::of(value) <= INLINE_BYTES_MAX && !is_deep(value, CONTENT_DEPTH_MAX) {
             return Ok(None);
         }
+        let plain = serde_json::to_vec(value);
+        let plain = plain.map_err(|error| Error::Defect(error.to_string()))?;
         if plain.len() > CONTENT_BYTES_MAX {
             return Err(Error::Content(format!(
                 "a content of {} bytes; the most is {CONTENT_BYTES_MAX}",
@@ -308,9 +326,18 @@ impl Reader {
         Ok(Some(blob))
     }
 
-    fn blob_name(&self, session: SessionId, hash: Hash) -> BlobName {
+    pub(crate) fn blob_name(&self, session: SessionId, hash: Hash) -> BlobName {
         BlobName { tenant: self.id.tenant.clone(), session, hash: *hash.bytes() }
     }
+}
+
+/// Of a newer version not even the seal need be what we know.
+fn known(row: &journal::Event) -> Result<(), Error> {
+    if row.version > VERSION {
+        let (found, kind) = (row.version, row.kind.to_string());
+        return Err(DecodeError::Version { found, kind }.into());
+    }
+    Ok(())
 }
 
 /// A new session's key, and how its profile keeps it.

@@ -44,6 +44,8 @@ pub(super) struct Check<'c> {
     digest: Digest,
     /// Of all events but the last.
     before_last: Digest,
+    /// The last epoch in which something was started.
+    epoch: u64,
     /// The seal, if that is the last event.
     seal: Option<crate::event::Sealed>,
 }
@@ -91,6 +93,7 @@ impl<'c> Check<'c> {
             state: State::default(),
             digest: Digest::new(),
             before_last: Digest::new(),
+            epoch: 0,
             seal: None,
         }
     }
@@ -108,12 +111,16 @@ impl<'c> Check<'c> {
         Ok(piece)
     }
 
-    /// There are no more lines; gives what the journal comes to.
-    pub(super) fn finish(self) -> Result<State, Error> {
-        if self.stage == Stage::Done {
-            Ok(self.state)
-        } else {
-            Err(Error::Cut { lines: self.lines })
+    /// There are no more lines; gives what the journal comes to, and the epoch
+    /// that comes after those in it.
+    pub(super) fn finish(self) -> Result<(State, u64), Error> {
+        match (self.stage, self.epoch.checked_add(1)) {
+            (Stage::Done, Some(epoch)) if epoch < u64::MAX >> 2 => Ok((self.state, epoch)),
+            (Stage::Done, _) => {
+                let why = "its epochs are more than can be".to_owned();
+                Err(Error::Damaged { line: self.lines, why })
+            }
+            _ => Err(Error::Cut { lines: self.lines }),
         }
     }
 
@@ -234,6 +241,10 @@ impl<'c> Check<'c> {
         self.digest.event(line.at, body);
         self.seal = match &event.fact {
             Fact::Sealed(sealed) => Some(sealed.clone()),
+            Fact::ToolStarted(started) => {
+                self.epoch = self.epoch.max(started.epoch);
+                None
+            }
             _ => None,
         };
         Ok(Piece::Event { event: Box::new(event), body: body.to_vec() })

@@ -280,7 +280,7 @@ impl Export {
             Stage::About => {
                 let plain = serde_json::to_vec(&*self.reader.about()).map_err(defect)?;
                 self.content = Some(Content { hash: None, plain, sent: 0 });
-                if moves { Stage::Timelines(0) } else { Stage::Events(Offset::START) }
+                if moves { Stage::Timelines(0) } else { Stage::Keys(String::new()) }
             }
             Stage::Timelines(after) => self.timelines(after).await?,
             Stage::Keys(after) => self.keys(&after).await?,

@@ -4,7 +4,7 @@
 //! {"head":{"freehold_bundle":1,"cell":..,"session":..,"bundle":..,..},"signature":".."}
 //! {"about":{"bytes":..,"data":".."}}                 what the session is said to be, in parts
 //! {"timeline":{"timeline":1,"base":0}}               if it moves: for its old cursors
-//! {"key":{"name":..,"request":"..","at":7}}          if it moves: for its idempotency keys
+//! {"key":{"name":..,"request":"..","at":7}}          what its idempotency keys became
 //! {"blob":{"hash":"..","bytes":..,"data":".."}}      in parts, before the event that names it
 //! {"event":{"at":1,"body":{..}}}                     the body is as the journal has it
 //! {"end":{"lines":..,"sha256":"..","signature":".."}}

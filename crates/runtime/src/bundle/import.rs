@@ -15,12 +15,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::check::{Check, Piece};
 use super::format::{Head, LINE_BYTES_MAX};
-use super::leave::unit_of;
+use super::leave::{Place as At, at, unit_of};
 use super::{Cell, Error};
 use crate::archive::{self, Id};
 use crate::content::{About, Payer};
 use crate::decide::Cue;
-use crate::event::{Event, Hash, Name, VERSION};
+use crate::event::{Event, Hash, Name};
 use crate::seal::{ContentKey, Place};
 use crate::sessions::{self, By, Key, Sessions};
 use crate::state::State;
@@ -288,15 +288,17 @@ impl Sessions {
         importing: Importing,
     ) -> Result<Imported, Error> {
         let Laying { id, import, key, moves, .. } = laying;
-        let state: State = check.finish()?;
-        let (now, env) = (self.inner.env().now(), self.inner.env());
+        let (state, epoch): (State, u64) = check.finish()?;
+        let env = self.inner.env();
+        let timeline = if *moves { head.timeline } else { self.inner.parts.timeline };
         let (from, bundle) = (head.cell.clone(), head.bundle);
         let cue = if *moves {
             Cue::Arrived { from, bundle }
         } else {
             Cue::Imported { from, session: head.session, bundle }
         };
-        let decision = self.decided(id, &state, NewRow::EPOCH, cue, importing.by)?;
+        let decision = self.decided(id, &state, At { epoch, timeline }, cue, importing.by)?;
+        let now = at(self, &decision);
         let mut about = laying.about.clone().unwrap_or_default();
         if let Some(payer) = importing.payer {
             if let Some(settings) = &mut about.settings {
@@ -308,7 +310,7 @@ impl Sessions {
             tenant: id.tenant.clone(),
             id: id.session,
             created_at: if *moves { head.created_at } else { now },
-            timeline: if *moves { head.timeline } else { 1 },
+            timeline,
             phase: worker::phase(&decision.state),
             due_at: self.due(&decision),
             node: None,
@@ -316,7 +318,7 @@ impl Sessions {
             content_key: Some(Arc::clone(&import.content_key)),
         };
         let mut unit = Unit::new("sessions.import");
-        import.finish(&mut unit, &new, head.head.0, now);
+        import.finish(&mut unit, &new, (head.head.0, epoch), now);
         let events = decision.events.iter();
         let events = events.map(|event| archive::seal_event(env, id.session, key, event));
         let events = events.collect::<Result<Vec<_>, _>>()?;
@@ -324,7 +326,7 @@ impl Sessions {
             tenant: &id.tenant,
             session: id.session,
             after: head.head.0,
-            epoch: NewRow::EPOCH,
+            epoch,
             id: unit_of(self, &decision),
             at: now,
             phase: None,
@@ -418,9 +420,10 @@ impl Laying<'_> {
         }
     }
 
-    /// Those of a copy's original are none of the copy's.
+    /// A copy has no cursors of before; what requests became stands in its
+    /// journal.
     async fn row(&mut self, row: Row) -> Result<(), Error> {
-        if self.moves {
+        if self.moves || matches!(row, Row::Key { .. }) {
             self.rows.push(row);
         }
         if self.rows.len() >= BATCH_ROWS { self.lay_rows().await } else { Ok(()) }
@@ -457,7 +460,7 @@ impl Laying<'_> {
         let sealed = self.key.seal(self.sessions.inner.env(), self.id.session, place, body);
         self.event_bytes += sealed.len();
         let (kind, at) = (event.fact.kind(), event.at);
-        let row = NewEvent { kind, version: VERSION, at, body: sealed.into() };
+        let row = NewEvent { kind, version: Event::version_of(body), at, body: sealed.into() };
         self.events.push((event.unit, row));
         if self.events.len() >= MAX_EVENTS || self.event_bytes >= BATCH_BYTES {
             self.lay_events().await?;

@@ -3,6 +3,7 @@
 use freehold_store::journal::{self, Append, Due};
 use freehold_store::sessions as rows;
 use freehold_types::{DbError, Offset, SessionId, TenantId, Unit, UnitId};
+use jiff::Timestamp;
 
 use super::export::Survey;
 use super::{Cell, Error, Export, Recipient, SignedRefusal};
@@ -108,7 +109,8 @@ impl Sessions {
         }
         let (state, _) = reader.load(Offset(row.head)).await?;
         let cue = Cue::Unseal { refusal: refusal.hash() };
-        let decision = self.decided(&id, &state, row.epoch + 1, cue, by)?;
+        let place = Place { epoch: row.epoch + 1, timeline: row.timeline };
+        let decision = self.decided(&id, &state, place, cue, by)?;
         let unit = self.unsealed(&reader, &row, there, &decision)?;
         match freehold_store::settle(self.inner.db(), unit).await {
             Ok(()) => {}
@@ -126,7 +128,7 @@ impl Sessions {
         decision: &Decision,
     ) -> Result<Unit, Error> {
         let Id { tenant, session } = &reader.id;
-        let now = self.inner.env().now();
+        let now = at(self, decision);
         let mut unit = Unit::new("sessions.unseal");
         rows::unseal(&mut unit, tenant, *session, row.epoch, cell, self.due(decision));
         let events = decision.events.iter().map(|event| reader.sealed(event));
@@ -150,7 +152,7 @@ impl Sessions {
     }
 
     /// When a worker should look at the session.
-    pub(super) fn due(&self, decision: &Decision) -> Option<jiff::Timestamp> {
+    pub(super) fn due(&self, decision: &Decision) -> Option<Timestamp> {
         let owes = !owed(&decision.state).is_empty();
         if owes { Some(self.inner.env().now()) } else { decision.wake }
     }
@@ -160,7 +162,7 @@ impl Sessions {
         &self,
         id: &Id,
         state: &State,
-        epoch: u64,
+        place: Place,
         cue: Cue,
         by: By,
     ) -> Result<Decision, Error> {
@@ -170,7 +172,8 @@ impl Sessions {
         let given = Given {
             session: id.session,
             now: env.now(),
-            epoch,
+            epoch: place.epoch,
+            timeline: place.timeline,
             unit: UnitId::new(env),
             seed,
             actor: by.actor,
@@ -180,6 +183,20 @@ impl Sessions {
         };
         Ok(decide(state, cue, &given).map_err(sessions::Error::from)?)
     }
+}
+
+/// Where a decision is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) epoch: u64,
+    pub(super) timeline: u64,
+}
+
+/// When a decision was made, by its events: what waits since then says the
+/// same.
+pub(super) fn at(sessions: &Sessions, decision: &Decision) -> Timestamp {
+    let first = decision.events.first().map(|event| event.at);
+    first.unwrap_or_else(|| sessions.inner.env().now())
 }
 
 /// The write that a decision's events come with.

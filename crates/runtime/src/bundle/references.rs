@@ -1,26 +1,12 @@
 //! Which blobs an event names.
 
-use crate::event::{Content, Event, Fact, Hash, Outcome, TimerPurpose};
+use crate::event::{Content, Event, Hash};
+use crate::fsck::content_of;
 
 /// The contents of an event that lie in blobs: the event is nothing without
 /// them.
 pub(super) fn held(event: &Event) -> Option<Hash> {
-    let content = match &event.fact {
-        Fact::InputAccepted(fact) => &fact.content,
-        Fact::SignalReceived(fact) => &fact.content,
-        Fact::ModelDelta(fact) => &fact.content,
-        Fact::ModelAnswered(fact) => &fact.content,
-        Fact::ToolOutcome(fact) => match &fact.outcome {
-            Outcome::Ok(content) | Outcome::Failed(content) => content,
-            Outcome::Refused(_) | Outcome::Unknown(_) => return None,
-        },
-        Fact::TimerSet(fact) => match &fact.purpose {
-            TimerPurpose::Input(content) => content,
-            TimerPurpose::Call(_) => return None,
-        },
-        _ => return None,
-    };
-    match content {
+    match content_of(&event.fact)? {
         Content::Inline(_) => None,
         Content::Blob { hash, .. } => Some(*hash),
     }

@@ -13,7 +13,7 @@ use super::{CONTEXT_BYTES_MAX, Error, Journal, words};
 use crate::answer::size;
 use crate::content::{Input, output};
 use crate::event::{
-    Content, Event, Fact, InputTaken, ModelAborted, ModelAnswered, Outcome, Purpose, Span,
+    Busy, Content, Event, Fact, InputTaken, ModelAborted, ModelAnswered, Outcome, Purpose, Span,
     TimerPurpose, ToolObserved,
 };
 
@@ -85,6 +85,11 @@ impl Walk<'_> {
     async fn take(&mut self, event: Event) -> Result<(), Error> {
         let at = event.offset;
         match event.fact {
+            Fact::InputAccepted(fact) if fact.busy == Busy::Quiet => {
+                let items = self.read::<Input>(at, &fact.content).await?.items;
+                self.pieces.said(items);
+                self.answered = false;
+            }
             Fact::InputAccepted(_) | Fact::SignalReceived(_) | Fact::TimerFired(_) => {
                 self.inputs.insert(at, event);
             }
@@ -100,6 +105,7 @@ impl Walk<'_> {
             Fact::Rewound(fact) if fact.effects > 0 => {
                 self.pieces.said(vec![note(words::rewound(fact.effects))]);
             }
+            Fact::Restored(_) => self.pieces.said(vec![note(words::RESTORED)]),
             _ => {}
         }
         Ok(())

@@ -50,6 +50,12 @@ pub(super) fn signal(name: &Name, content: &str) -> String {
     }
 }
 
+/// A restore: what it cannot undo.
+pub(super) const RESTORED: &str = "\
+[This conversation was restored from a backup. Whatever was said and done after this point and \
+before the restore is lost here, and not undone in the world: calls of tools may have run of which \
+nothing is shown. Before you change anything outside, find out how things stand.]";
+
 /// A rewind that left effects in the world.
 pub(super) fn rewound(effects: u32) -> String {
     let calls = if effects == 1 { "1 call" } else { &format!("{effects} calls") };
@@ -91,6 +97,9 @@ pub(super) fn unknown(reason: UnknownReason) -> String {
         UnknownReason::Cancelled => "the turn was stopped while it ran",
         UnknownReason::Forked => "it runs on in the session that this one was forked from",
         UnknownReason::Imported => "it runs on in the session that this one is a copy of",
+        UnknownReason::Restored => {
+            "the records of it may have been lost when a backup was restored"
+        }
     };
     format!(
         "Outcome unknown: {why}. The call may or may not have run, and its effect may or may not \

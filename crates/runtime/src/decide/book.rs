@@ -60,6 +60,7 @@ impl<'a> Book<'a> {
             on_behalf_of: self.given.on_behalf_of.clone(),
             source,
             labels,
+            request: None,
             fact,
         };
         self.state.apply(&event)?;
@@ -112,6 +113,7 @@ fn turn_of(fact: &Fact, turn: Option<&Turn>) -> Option<TurnId> {
         | Fact::Unsealed(_)
         | Fact::Arrived(_)
         | Fact::Imported(_)
+        | Fact::Restored(_)
         | Fact::Pinned(_)
         | Fact::Unpinned(_)
         | Fact::InputAccepted(_)

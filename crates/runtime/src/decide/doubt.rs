@@ -5,14 +5,26 @@ use freehold_types::CallId;
 
 use super::book::Book;
 use super::{Found, Refused, approval, tool};
-use crate::event::{Doubt, Outcome, Place, Resolve, RetryRule, ToolDoubted, UnknownReason};
+use crate::event::{
+    Doubt, LapseReason, Outcome, Place, Resolve, RetryRule, ToolDoubted, UnknownReason,
+};
 use crate::state::{Call, Status};
 
 /// A start that has no outcome and will get none by itself: its rule decides.
 pub(super) fn doubt(book: &mut Book<'_>, call: &Call, doubt: Doubt) -> Result<(), Refused> {
-    let Some(attempt) = call.attempt() else { return Ok(()) };
+    // One that was not started may have been, in what was lost.
+    let attempt = call.attempt().or((doubt == Doubt::Restored).then_some(0));
+    let Some(attempt) = attempt else { return Ok(()) };
     let stops = book.state.turn.as_ref().is_some_and(|turn| turn.cancel.is_some());
-    let resolve = if stops { Resolve::Unknown } else { resolve(book, call, attempt) };
+    let resolve = match call.status {
+        _ if stops => Resolve::Unknown,
+        // Whoever was to decide is told that they may have done so before.
+        Status::Asks => Resolve::Ask,
+        _ => resolve(book, call, attempt),
+    };
+    if let Some(id) = book.state.approval_of(call.id).map(|approval| approval.id) {
+        approval::lapse(book, id, LapseReason::Restored)?;
+    }
     book.record(ToolDoubted { call: call.id, attempt, doubt, resolve })?;
     match resolve {
         Resolve::Query => Ok(()),
@@ -21,6 +33,7 @@ pub(super) fn doubt(book: &mut Book<'_>, call: &Call, doubt: Doubt) -> Result<()
         Resolve::Unknown => {
             let reason = match (stops, call.retry, doubt) {
                 (true, ..) => UnknownReason::Cancelled,
+                (_, _, Doubt::Restored) => UnknownReason::Restored,
                 (_, RetryRule::Idempotent | RetryRule::QueryByKey, _) => UnknownReason::Attempts,
                 (_, _, Doubt::Timeout) => UnknownReason::Timeout,
                 (_, _, Doubt::TakenOver | Doubt::Lost) => UnknownReason::Lost,

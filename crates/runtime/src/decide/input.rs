@@ -15,7 +15,7 @@ pub(super) fn input(
     settings: bool,
 ) -> Result<(), Refused> {
     let turn = book.state.turn.as_ref().map(|turn| turn.id);
-    if let (Some(turn), Busy::Reject) = (turn, busy) {
+    if let (Some(turn), Busy::Reject | Busy::Quiet) = (turn, busy) {
         return Err(Refused::Busy(turn));
     }
     let room = book.state.context.spans.len() + 2 < SPANS_MAX;
@@ -26,16 +26,22 @@ pub(super) fn input(
 }
 
 fn queue(book: &mut Book<'_>, input: InputAccepted) -> Result<(), Refused> {
-    if !book.state.has_room() {
+    let (busy, runs) = (input.busy, book.state.turn.is_some());
+    if busy != Busy::Quiet && !book.state.has_room() {
         return Err(Refused::QueueFull);
     }
-    let (busy, runs) = (input.busy, book.state.turn.is_some());
     let at = book.brought(Source::User, input)?;
     match busy {
         Busy::Interrupt if runs => cancel::begin(book, CancelReason::Interrupt(at)),
         Busy::Rollback if runs => cancel::begin(book, CancelReason::Rollback(at)),
-        // A steering input waits for the next boundary, the others for a turn.
-        Busy::Interrupt | Busy::Rollback | Busy::Steer | Busy::Enqueue | Busy::Reject => Ok(()),
+        // A steering input waits for the next boundary, a quiet one for nothing,
+        // the others for a turn.
+        Busy::Interrupt
+        | Busy::Rollback
+        | Busy::Steer
+        | Busy::Quiet
+        | Busy::Enqueue
+        | Busy::Reject => Ok(()),
     }
 }
 

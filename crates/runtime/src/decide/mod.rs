@@ -49,6 +49,8 @@ pub struct Given<'a> {
     pub now: Timestamp,
     /// The lease under which it is decided.
     pub epoch: u64,
+    /// The timeline that the session is on.
+    pub timeline: u64,
     /// The write that the events will come with.
     pub unit: UnitId,
     /// Chance, fresh for each decision; ids are made of it.

@@ -34,7 +34,8 @@ pub(super) fn create(
     origin: Origin,
     limits: Limits,
 ) -> Result<(), Refused> {
-    book.brought(Source::User, SessionCreated { agent, origin, limits })?;
+    let timeline = book.given.timeline;
+    book.brought(Source::User, SessionCreated { agent, origin, limits, timeline })?;
     Ok(())
 }
 
@@ -77,7 +78,8 @@ pub(super) fn forked_from(book: &mut Book<'_>, parent: SessionId) -> Result<(), 
         cancel::begin(book, CancelReason::Forked)?;
         cancel::wind_down(book)?;
     }
-    book.brought(Source::User, ForkedFrom { parent, at })?;
+    let timeline = book.given.timeline;
+    book.brought(Source::User, ForkedFrom { parent, at, timeline })?;
     Ok(())
 }
 
@@ -141,11 +143,11 @@ pub(super) fn imported(
     session: SessionId,
     bundle: Hash,
 ) -> Result<(), Refused> {
-    let at = book.state.head;
+    let (at, timeline) = (book.state.head, book.given.timeline);
     if book.state.turn.is_some() {
         cancel::begin(book, CancelReason::Imported)?;
         cancel::wind_down(book)?;
     }
-    book.brought(Source::User, Imported { from, session, at, bundle })?;
+    book.brought(Source::User, Imported { from, session, at, bundle, timeline })?;
     Ok(())
 }

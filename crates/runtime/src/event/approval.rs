@@ -122,4 +122,7 @@ pub enum LapseReason {
     Cancelled,
     /// The tool or its rules changed after it was asked; it is asked anew.
     Changed,
+    /// The session was restored from a backup. It may have been decided in what
+    /// was lost, so it is asked whether the call may run, possibly again.
+    Restored,
 }

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::upcast::upcast;
-use super::{Actor, Event, Fact, Labels, Name, Source};
+use super::{Actor, Event, Fact, Labels, Name, Request, Source};
 
 /// The version that is written.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The most bytes of an event's body.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -98,6 +98,8 @@ struct Written<'a> {
     source: Source,
     #[serde(skip_serializing_if = "Labels::is_empty")]
     labels: &'a Labels,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<&'a Request>,
     fact: &'a Fact,
 }
 
@@ -117,6 +119,8 @@ struct Read<'a> {
     source: Source,
     #[serde(default)]
     labels: Labels,
+    #[serde(default)]
+    request: Option<Request>,
     #[serde(borrow)]
     fact: &'a RawValue,
 }
@@ -142,6 +146,7 @@ impl Event {
             on_behalf_of: self.on_behalf_of.as_ref(),
             source: self.source,
             labels: &self.labels,
+            request: self.request.as_ref(),
             fact: &self.fact,
         };
         let body = serde_json::to_vec(&written).map_err(EncodeError::Json)?;
@@ -152,6 +157,11 @@ impl Event {
             return Err(EncodeError::TooDeep);
         }
         Ok(body)
+    }
+
+    /// The version that wrote these bytes; that of today if they are none.
+    pub(crate) fn version_of(body: &[u8]) -> u32 {
+        serde_json::from_slice(body).map_or(VERSION, |head: Head| head.v)
     }
 
     /// The event of which the journal keeps these bytes at `offset`.
@@ -166,11 +176,12 @@ impl Event {
         let read: Read<'_> = serde_json::from_slice(body).map_err(|error| {
             // A newer version may have fields that this one does not know.
             match serde_json::from_slice::<Head>(body) {
-                Ok(head) if head.v != VERSION => version(&head),
+                Ok(head) if head.v > VERSION => version(&head),
                 _ => json(error),
             }
         })?;
-        let fact = Fact::decode(&read.kind, upcast(read.v, &read.kind, read.fact)?)
+        let fact = upcast(read.v, &read.kind, read.fact, json)?;
+        let fact = Fact::decode(&read.kind, &fact)
             .map_err(json)?
             .ok_or_else(|| DecodeError::Kind { offset, kind: shown(&read.kind) })?;
         Ok(Self {
@@ -182,6 +193,7 @@ impl Event {
             on_behalf_of: read.on_behalf_of,
             source: read.source,
             labels: read.labels,
+            request: read.request,
             fact,
         })
     }

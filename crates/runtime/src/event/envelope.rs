@@ -4,7 +4,7 @@ use freehold_types::{Offset, TurnId, UnitId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Fact, Labels, Name};
+use super::{Fact, Hash, Labels, Name};
 
 /// One immutable record of a session's journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +25,21 @@ pub struct Event {
     pub source: Source,
     /// What policy says of its content.
     pub labels: Labels,
+    /// The request that it is the first event of, if that had an idempotency
+    /// key.
+    pub request: Option<Request>,
     /// What happened.
     pub fact: Fact,
+}
+
+/// A request under a client's idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// The key; the surface bounds it.
+    pub key: String,
+    /// Of the request.
+    pub hash: Hash,
 }
 
 /// Who did something.

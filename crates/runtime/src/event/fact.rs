@@ -6,9 +6,10 @@ use serde_json::value::RawValue;
 use super::{
     ApprovalAsked, ApprovalDecided, ApprovalLapsed, Arrived, BudgetPaused, BudgetRaised,
     CancelAsked, Compacted, Faulted, Forked, ForkedFrom, Imported, InputAccepted, InputTaken,
-    ModelAborted, ModelAnswered, ModelAsked, ModelDelta, Pinned, Rewound, Sealed, SessionCreated,
-    SignalReceived, TimerCancelled, TimerFired, TimerSet, ToolDoubted, ToolIntended, ToolObserved,
-    ToolOutcome, ToolStarted, TurnEnded, TurnStarted, TurnWaiting, Unpinned, Unsealed,
+    ModelAborted, ModelAnswered, ModelAsked, ModelDelta, Pinned, Restored, Rewound, Sealed,
+    SessionCreated, SignalReceived, TimerCancelled, TimerFired, TimerSet, ToolDoubted,
+    ToolIntended, ToolObserved, ToolOutcome, ToolStarted, TurnEnded, TurnStarted, TurnWaiting,
+    Unpinned, Unsealed,
 };
 
 /// Writes the enum, its words and its decoding from one table.
@@ -66,6 +67,7 @@ facts! {
     Unsealed = "unsealed",
     Arrived = "arrived",
     Imported = "imported",
+    Restored = "restored",
     Pinned = "pinned",
     Unpinned = "unpinned",
     InputAccepted = "input_accepted",

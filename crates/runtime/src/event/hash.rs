@@ -16,11 +16,6 @@ impl Hash {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// A hash that is known already.
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
     /// The hash of several hashes, in order.
     pub fn of_all(hashes: &[Self]) -> Self {
         let mut sum = Sha256::new();
@@ -28,6 +23,11 @@ impl Hash {
             sum.update(hash.0);
         }
         Self(sum.finalize().into())
+    }
+
+    /// The hash of which these are the bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
     }
 
     /// The 32 bytes.

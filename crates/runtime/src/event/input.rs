@@ -20,6 +20,9 @@ pub enum Busy {
     Rollback,
     /// It joins the running turn at its next step.
     Steer,
+    /// It is refused; and where no turn runs, none begins: the input joins the
+    /// context as it is, and nobody answers.
+    Quiet,
 }
 
 /// An input that will be consumed, whatever happens.

@@ -25,7 +25,7 @@ pub use approval::{
 pub use budget::{BudgetPaused, BudgetRaised, LimitKind, Limits, Scope};
 pub use codec::{BODY_BYTES_MAX, BODY_DEPTH_MAX, DecodeError, EncodeError, VERSION};
 pub use content::{Content, INLINE_BYTES_MAX};
-pub use envelope::{Actor, Event, Source};
+pub use envelope::{Actor, Event, Request, Source};
 pub use fact::{Fact, KINDS};
 pub use hash::Hash;
 pub use input::{Busy, InputAccepted, InputTaken, SignalReceived};
@@ -34,8 +34,8 @@ pub use model::{
     AbortReason, Compacted, ModelAborted, ModelAnswered, ModelAsked, ModelDelta, Purpose,
 };
 pub use session::{
-    Arrived, Forked, ForkedFrom, Imported, Origin, Pinned, Rewound, Sealed, SessionCreated, Span,
-    Unpinned, Unsealed,
+    Arrived, Forked, ForkedFrom, Imported, Origin, Pinned, Restored, Rewound, Sealed,
+    SessionCreated, Span, Unpinned, Unsealed,
 };
 pub use text::{Name, Note, Text, TextError};
 pub use timer::{Repeat, TimerCancelled, TimerFired, TimerPurpose, TimerSet};

@@ -33,6 +33,8 @@ pub struct SessionCreated {
     /// What it may use in all.
     #[serde(default)]
     pub limits: Limits,
+    /// The timeline that it begins on.
+    pub timeline: u64,
 }
 
 /// Where a session comes from.
@@ -69,6 +71,8 @@ pub struct ForkedFrom {
     pub parent: SessionId,
     /// The last event that they share.
     pub at: Offset,
+    /// The timeline that it begins on.
+    pub timeline: u64,
 }
 
 /// The model no longer sees what came after an event. The events stay.
@@ -127,6 +131,18 @@ pub struct Imported {
     pub at: Offset,
     /// Of the bundle that it came in.
     pub bundle: Hash,
+    /// The timeline that the copy begins on.
+    pub timeline: u64,
+}
+
+/// The session was restored from a backup and goes on as another timeline.
+/// What came after the event before this one is lost, its effects in the world
+/// are not: nobody here knows of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restored {
+    /// The timeline that begins here.
+    pub timeline: u64,
 }
 
 /// An event must survive every compaction.

@@ -91,7 +91,7 @@ pub enum Place {
 pub struct ToolDoubted {
     /// Which.
     pub call: CallId,
-    /// The start in doubt.
+    /// The start in doubt; 0 for one that only what was lost may hold.
     pub attempt: u32,
     /// Why.
     pub doubt: Doubt,
@@ -109,6 +109,8 @@ pub enum Doubt {
     Timeout,
     /// The connection broke, or the like.
     Lost,
+    /// The session was restored: it may have been started in what was lost.
+    Restored,
 }
 
 /// How a doubt is resolved.
@@ -189,6 +191,8 @@ pub enum UnknownReason {
     Forked,
     /// It runs in the session that this one is a copy of, in another cell.
     Imported,
+    /// It may have run in what was lost when the session was restored.
+    Restored,
 }
 
 /// The result becomes part of the context, here.

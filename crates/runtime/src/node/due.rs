@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use freehold_store::{leases, sessions};
-use freehold_types::{NodeId, TenantId};
+use freehold_store::leases::{self, Claimable};
+use freehold_types::TenantId;
 use futures_util::StreamExt;
 
 use super::CLAIMS;
@@ -18,7 +18,6 @@ const TURN: u32 = 32;
 pub(super) async fn watch(inner: Arc<Inner>) {
     let mut after: Option<TenantId> = None;
     loop {
-        take_up(&inner).await;
         match round(&inner, &mut after).await {
             // As long as there is something, look on at once.
             Ok(true) => {}
@@ -50,48 +49,23 @@ async fn round(inner: &Arc<Inner>, after: &mut Option<TenantId>) -> Result<bool,
     let due = leases::due(inner.db(), &tenant, now, turn).await?;
     *after = Some(tenant);
     // What somebody holds is due to its holder, dead or alive.
-    let free = due.into_iter().filter(|row| row.node.is_none());
-    let free: Vec<Id> = free.map(|row| Id { tenant: row.tenant, session: row.session }).collect();
+    let free: Vec<Claimable> = due.into_iter().filter(|row| row.node.is_none()).collect();
     let some = !free.is_empty();
     futures_util::stream::iter(free)
-        .for_each_concurrent(CLAIMS, |id| async move {
-            take(inner, &id, None).await;
+        .for_each_concurrent(CLAIMS, |row| async move {
+            take(inner, row).await;
         })
         .await;
     Ok(some)
 }
 
-/// Takes up again what this node holds and has no worker for. Nobody else would
-/// as long as it lives.
-async fn take_up(inner: &Arc<Inner>) {
-    let adrift = std::mem::take(&mut *inner.adrift());
-    for (id, holder) in adrift {
-        if !take(inner, &id, Some(holder)).await {
-            inner.adrift().push((id, holder));
-        }
+/// Takes one session into hand, if nobody claimed it since it was found.
+pub(super) async fn take(inner: &Arc<Inner>, found: Claimable) {
+    let id = Id { tenant: found.tenant, session: found.session };
+    if inner.is_stopping() || inner.workers().contains_key(&id) {
+        return;
     }
-}
-
-/// Takes one session into hand, if it is still held by this holder or by
-/// nobody: another node may have been faster. False if the store could not say.
-pub(super) async fn take(inner: &Arc<Inner>, id: &Id, holder: Option<NodeId>) -> bool {
-    if inner.is_stopping() || inner.workers().contains_key(id) {
-        return true;
-    }
-    let taken = async {
-        let row = sessions::get(inner.db(), &id.tenant, id.session).await?;
-        match row {
-            Some(row) if row.sealed_for.is_none() && row.node == holder => {
-                inner.claim(id, &row).await
-            }
-            _ => Ok(false),
-        }
-    };
-    match taken.await {
-        Ok(_) => true,
-        Err(error) => {
-            tracing::debug!(session = %id.session, %error, "a session is not taken now");
-            false
-        }
+    if let Err(error) = inner.claim(&id, found.epoch).await {
+        tracing::debug!(session = %id.session, %error, "a session is not taken now");
     }
 }

@@ -1,18 +1,20 @@
 //! The node among the nodes: whom it takes for dead, what it takes over, and
 //! what is due.
 
+mod adrift;
 mod due;
 mod listen;
 
 use std::sync::Arc;
 
 use freehold_store::leases;
-use freehold_types::NodeId;
+use freehold_types::{NodeId, SessionId};
 use futures_util::StreamExt;
 use tokio::task::JoinHandle;
 
 use crate::archive::Id;
 use crate::sessions::{Error, Inner};
+pub(crate) use adrift::Adrift;
 
 /// Sessions that are read at once.
 const BATCH: u32 = 200;
@@ -33,6 +35,7 @@ pub(crate) fn keep(inner: &Arc<Inner>) -> Vec<JoinHandle<()>> {
     let mut keepers = vec![
         tokio::spawn(take_over_all(Arc::clone(inner))),
         tokio::spawn(due::watch(Arc::clone(inner))),
+        tokio::spawn(adrift::watch(Arc::clone(inner))),
     ];
     if inner.parts.members.is_some() {
         keepers.push(tokio::spawn(listen::watch(Arc::clone(inner))));
@@ -81,18 +84,75 @@ async fn take_over(inner: &Arc<Inner>) -> Result<(), Error> {
     Ok(())
 }
 
+/// Those at work come first: somebody waits for them. Each of the nodes that are
+/// left begins with a share of its own, so that they do not race for every
+/// session; whatever is then still there is anybody's.
 async fn take_over_node(inner: &Arc<Inner>, node: NodeId) -> Result<(), Error> {
+    let share = Share::of(inner);
+    take_part(inner, node, Some("running"), share).await?;
+    take_part(inner, node, None, share).await?;
+    take_part(inner, node, None, Share::ALL).await
+}
+
+/// Of so many nodes, the sessions of one.
+#[derive(Clone, Copy, Debug)]
+struct Share {
+    of: u64,
+    at: u64,
+}
+
+impl Share {
+    const ALL: Self = Self { of: 1, at: 0 };
+
+    /// This node's, among those whose hearts beat. Nodes may see that
+    /// differently for a moment: some are then tried twice.
+    fn of(inner: &Inner) -> Self {
+        let Some(members) = &inner.parts.members else { return Self::ALL };
+        let (alive, me) = (members.alive(), members.me());
+        let at = alive.iter().position(|node| *node == me).unwrap_or_default();
+        Self { of: alive.len().max(1) as u64, at: at as u64 }
+    }
+
+    /// By the last bits of its id, which are made by chance.
+    fn has(self, session: SessionId) -> bool {
+        let text = session.to_string();
+        let digits = text.get(text.len().saturating_sub(8)..).unwrap_or_default();
+        u64::from_str_radix(digits, 16).is_ok_and(|number| number % self.of == self.at)
+    }
+}
+
+async fn take_part(
+    inner: &Arc<Inner>,
+    node: NodeId,
+    phase: Option<&str>,
+    share: Share,
+) -> Result<(), Error> {
     let mut last: Option<Id> = None;
     loop {
         let after = last.as_ref().map(|id| (&id.tenant, id.session));
-        let held = leases::held(inner.db(), node, after, BATCH).await?;
+        let held = leases::held(inner.db(), node, phase, after, BATCH).await?;
         let Some(end) = held.last() else { return Ok(()) };
         last = Some(Id { tenant: end.tenant.clone(), session: end.session });
-        let held = held.into_iter().map(|row| Id { tenant: row.tenant, session: row.session });
+        let held = held.into_iter().filter(|row| share.has(row.session));
         futures_util::stream::iter(held)
-            .for_each_concurrent(CLAIMS, |id| async move {
-                due::take(inner, &id, Some(node)).await;
+            .for_each_concurrent(CLAIMS, |row| async move {
+                due::take(inner, row).await;
             })
             .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_session_is_in_one_share() {
+        for n in 0..100_u128 {
+            let session: SessionId = format!("sess_{:032x}", n * 0x9e37_79b9).parse().unwrap();
+            let of_nodes = (0..3).filter(|at| Share { of: 3, at: *at }.has(session));
+            assert_eq!(of_nodes.count(), 1);
+            assert!(Share::ALL.has(session));
+        }
     }
 }

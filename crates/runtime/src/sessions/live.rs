@@ -1,8 +1,9 @@
 //! A session as those who listen to it see it: the latest events, and a bell.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use freehold_types::Offset;
 use tokio::sync::watch;
 
@@ -16,8 +17,14 @@ const UNHEARD: usize = 16;
 
 /// The latest committed events of a session.
 pub(crate) struct Live {
-    ring: Mutex<VecDeque<Arc<Event>>>,
+    ring: Mutex<VecDeque<Told>>,
     head: watch::Sender<Head>,
+}
+
+/// An event, and how it is shown, once somebody was shown it.
+struct Told {
+    event: Arc<Event>,
+    shown: Option<Bytes>,
 }
 
 /// What the bell says.
@@ -39,28 +46,28 @@ impl Live {
     /// a gap empties the ring.
     pub(crate) fn tell(&self, events: impl IntoIterator<Item = Arc<Event>>) {
         let most = if self.listeners() > 0 { RING } else { UNHEARD };
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = self.ring();
         let mut last = None;
         for event in events {
-            match ring.back() {
-                Some(back) if event.offset <= back.offset => continue,
-                Some(back) if event.offset != back.offset.next() => ring.clear(),
+            match ring.back().map(|back| back.event.offset) {
+                Some(back) if event.offset <= back => continue,
+                Some(back) if event.offset != back.next() => ring.clear(),
                 _ => {}
             }
             last = Some(event.offset);
-            ring.push_back(event);
+            ring.push_back(Told { event, shown: None });
             while ring.len() > most {
                 ring.pop_front();
             }
         }
         drop(ring);
         if let Some(offset) = last {
-            self.ring(offset);
+            self.announce(offset);
         }
     }
 
     /// Rings for what is in the journal up to there.
-    pub(crate) fn ring(&self, offset: Offset) {
+    pub(crate) fn announce(&self, offset: Offset) {
         self.head.send_if_modified(|head| {
             let newer = offset > head.offset;
             head.offset = head.offset.max(offset);
@@ -75,11 +82,27 @@ impl Live {
 
     /// Events right after an offset, if they are among the latest.
     pub(crate) fn after(&self, offset: Offset, limit: usize) -> Vec<Arc<Event>> {
-        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(front) = ring.front() else { return Vec::new() };
-        let Some(skip) = offset.next().0.checked_sub(front.offset.0) else { return Vec::new() };
-        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        ring.iter().skip(skip).take(limit).cloned().collect()
+        let ring = self.ring();
+        let Some(skip) = place(&ring, offset.next()) else { return Vec::new() };
+        ring.iter().skip(skip).take(limit).map(|told| Arc::clone(&told.event)).collect()
+    }
+
+    /// How an event is shown: made by the first who asks, for all who listen.
+    pub(crate) fn shown(&self, event: &Arc<Event>, show: impl FnOnce(&Event) -> Bytes) -> Bytes {
+        let mut ring = self.ring();
+        let told = place(&ring, event.offset).and_then(|place| ring.get_mut(place));
+        match told.filter(|told| Arc::ptr_eq(&told.event, event)) {
+            Some(told) => told.shown.get_or_insert_with(|| show(event)).clone(),
+            // Somebody is behind, and reads the journal.
+            None => {
+                drop(ring);
+                show(event)
+            }
+        }
+    }
+
+    fn ring(&self) -> MutexGuard<'_, VecDeque<Told>> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn head(&self) -> Offset {
@@ -93,5 +116,60 @@ impl Live {
     /// How many listen.
     pub(crate) fn listeners(&self) -> usize {
         self.head.receiver_count()
+    }
+}
+
+/// Where the event at an offset is in a ring; `None` if it is no longer there.
+fn place(ring: &VecDeque<Told>, offset: Offset) -> Option<usize> {
+    let place = offset.0.checked_sub(ring.front()?.event.offset.0)?;
+    usize::try_from(place).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use freehold_types::UnitId;
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::event::{Actor, Fact, Labels, Pinned, Source};
+
+    fn event(offset: u64) -> Arc<Event> {
+        Arc::new(Event {
+            offset: Offset(offset),
+            at: Timestamp::UNIX_EPOCH,
+            unit: UnitId::from_parts(Timestamp::UNIX_EPOCH, &[0; 10]),
+            turn: None,
+            actor: Actor::Runtime,
+            on_behalf_of: None,
+            source: Source::Runtime,
+            labels: Labels::default(),
+            request: None,
+            fact: Fact::Pinned(Pinned { at: Offset(1) }),
+        })
+    }
+
+    #[test]
+    fn an_event_is_shown_once_for_all_who_listen() {
+        let live = Live::new(Offset(4));
+        let _listener = live.listen();
+        live.tell([event(5), event(6)]);
+        let shows = Cell::new(0);
+        let show = |event: &Event| {
+            shows.set(shows.get() + 1);
+            Bytes::from(event.offset.to_string())
+        };
+        let told = live.after(Offset(4), 9);
+        for _ in 0..3 {
+            let shown: Vec<_> = told.iter().map(|event| live.shown(event, show)).collect();
+            assert_eq!(shown, ["5", "6"]);
+        }
+        assert_eq!(shows.get(), 2);
+        // Read from the journal, or told no more: shown all the same.
+        assert_eq!(live.shown(&event(6), show), "6");
+        assert_eq!(live.shown(&event(2), show), "2");
+        assert_eq!(live.shown(&event(9), show), "9");
+        assert_eq!(shows.get(), 5);
     }
 }

@@ -7,13 +7,14 @@
 mod door;
 mod error;
 mod fork;
+mod home;
 mod live;
 mod options;
 mod place;
 mod tail;
 mod view;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -24,6 +25,7 @@ use tokio::task::JoinHandle;
 
 pub use door::{By, Key, NewSession, Receipt};
 pub use error::Error;
+pub use home::work_here;
 pub(crate) use live::Live;
 pub use options::Options;
 pub use tail::Tail;
@@ -31,6 +33,7 @@ pub use view::View;
 
 use crate::archive::{Archive, Id};
 use crate::models::Models;
+use crate::node::Adrift;
 use crate::tools::Tools;
 use crate::worker::Handle;
 
@@ -45,10 +48,46 @@ pub struct Parts {
     /// whoever made it. Without, all that others hold is free: the store's own
     /// lock proves them dead.
     pub members: Option<Arc<Membership>>,
+    /// The timeline that new sessions begin on: the store's
+    /// [`timelines::current`](freehold_store::timelines::current) at the start,
+    /// for a backup is restored while nobody works.
+    pub timeline: u64,
     /// What answers.
     pub models: Arc<dyn Models>,
     /// What is called.
     pub tools: Arc<dyn Tools>,
+}
+
+/// The least number of sessions after which those are looked for that nobody
+/// listens to any more and nobody has in hand.
+const LIVES_LEAST: usize = 64;
+
+/// Sessions as listeners see them, in the order of their ids, so that a
+/// simulated world goes the same way twice.
+#[derive(Default)]
+struct Lives {
+    by_id: BTreeMap<Id, Weak<Live>>,
+    /// The number at which those go that nobody cares for.
+    full: usize,
+}
+
+impl Lives {
+    fn get(&self, id: &Id) -> Option<Arc<Live>> {
+        self.by_id.get(id).and_then(Weak::upgrade)
+    }
+
+    fn get_or_make(&mut self, id: &Id, head: Offset) -> Arc<Live> {
+        if let Some(live) = self.get(id) {
+            return live;
+        }
+        if self.by_id.len() >= self.full {
+            self.by_id.retain(|_, live| live.strong_count() > 0);
+            self.full = (self.by_id.len() * 2).max(LIVES_LEAST);
+        }
+        let live = Arc::new(Live::new(head));
+        self.by_id.insert(id.clone(), Arc::downgrade(&live));
+        live
+    }
 }
 
 /// The runtime of a node. Cheap to share.
@@ -65,15 +104,15 @@ pub(crate) struct Inner {
     alone: NodeId,
     /// The sessions in this node's hands.
     workers: Mutex<HashMap<Id, Handle>>,
-    /// What this node holds, by the life named, and no worker could go on with
-    /// because the store or the blobs were away.
-    adrift: Mutex<Vec<(Id, NodeId)>>,
+    /// Sessions that this node may hold and has no worker for.
+    pub(crate) adrift: Adrift,
     /// The sessions that somebody listens to, or that are in hand.
-    lives: Mutex<HashMap<Id, Weak<Live>>>,
+    lives: Mutex<Lives>,
     stopping: AtomicBool,
     /// Exports and imports that may be under way: each holds a blob in memory.
     pub(crate) bundles: Arc<Semaphore>,
-    /// Where workers run: whoever asks may be on a thread that ends before.
+    /// Where workers run whose sessions nobody asked for on a thread with a
+    /// [home](work_here).
     pub(crate) runtime: tokio::runtime::Handle,
     /// Rung when the node is to stop.
     pub(crate) stop: watch::Sender<bool>,
@@ -88,7 +127,7 @@ impl Sessions {
             options,
             alone: node,
             workers: Mutex::default(),
-            adrift: Mutex::default(),
+            adrift: Adrift::default(),
             lives: Mutex::default(),
             stopping: AtomicBool::new(false),
             bundles: Arc::new(Semaphore::new(BUNDLES)),
@@ -134,6 +173,17 @@ impl Sessions {
         self.inner.me()
     }
 
+    /// Where some other node is reached that lives: for who asks a node that
+    /// stops. Another one at each turn.
+    pub fn neighbour(&self, turn: usize) -> Option<Arc<str>> {
+        let members = self.inner.parts.members.as_ref()?;
+        let me = members.me();
+        let others = members.alive().into_iter().filter(|node| *node != me);
+        let others: Vec<Arc<str>> = others.filter_map(|node| members.address(node)).collect();
+        let at = turn.checked_rem(others.len())?;
+        others.get(at).cloned()
+    }
+
     /// How many sessions are in the node's hands.
     pub fn in_hand(&self) -> usize {
         self.inner.in_hand()
@@ -175,32 +225,21 @@ impl Inner {
         lock(&self.workers)
     }
 
-    /// What is to be taken up again.
-    pub(crate) fn adrift(&self) -> MutexGuard<'_, Vec<(Id, NodeId)>> {
-        lock(&self.adrift)
-    }
-
     /// The session as listeners see it, made if there is none.
     pub(crate) fn live(&self, id: &Id, head: Offset) -> Arc<Live> {
-        let mut lives = lock(&self.lives);
-        if let Some(live) = lives.get(id).and_then(Weak::upgrade) {
-            return live;
-        }
-        let live = Arc::new(Live::new(head));
-        lives.insert(id.clone(), Arc::downgrade(&live));
-        live
+        lock(&self.lives).get_or_make(id, head)
     }
 
     /// The session as listeners see it, if anybody does.
     pub(crate) fn live_of(&self, id: &Id) -> Option<Arc<Live>> {
-        lock(&self.lives).get(id).and_then(Weak::upgrade)
+        lock(&self.lives).get(id)
     }
 
     /// All sessions that somebody listens to here and that are not in hand;
     /// forgets those that nobody cares for any more.
     pub(crate) fn heard_elsewhere(&self) -> Vec<(Id, Arc<Live>)> {
         let mut heard = Vec::new();
-        lock(&self.lives).retain(|id, live| match live.upgrade() {
+        lock(&self.lives).by_id.retain(|id, live| match live.upgrade() {
             Some(live) => {
                 if live.listeners() > 0 {
                     heard.push((id.clone(), live));

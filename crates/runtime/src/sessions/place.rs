@@ -6,12 +6,12 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use freehold_store::leases::{self, Claim};
-use freehold_store::sessions::{self, Session};
+use freehold_store::sessions;
 use freehold_types::{DbError, Offset, UnitId};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
-use super::{By, Error, Inner, Key, Receipt};
+use super::{By, Error, Inner, Key, Receipt, home};
 use crate::archive::Id;
 use crate::decide::{Cue, Refused};
 use crate::event::Name;
@@ -35,13 +35,14 @@ impl Inner {
         let (reply, receipt) = oneshot::channel();
         let mut mail = Mail { by, cues, key, reply };
         for _ in 0..TRIES {
-            if self.is_stopping() {
-                return Err(Error::Stopping);
-            }
             mail = match self.deliver(id, mail)? {
                 None => return receipt.await.map_err(|_| Error::Stopping)?,
                 Some(back) => back,
             };
+            // What is still in hand takes what comes for it to the end.
+            if self.is_stopping() {
+                return Err(Error::Stopping);
+            }
             if !self.take(id).await? {
                 self.env().sleep(PAUSE).await;
             }
@@ -77,29 +78,38 @@ impl Inner {
         if self.in_hand() >= self.options.live_max {
             return Err(Error::Crowded);
         }
-        self.claim(id, &row).await
+        self.claim(id, row.epoch).await
     }
 
-    /// Claims a session against its row, and begins to work on it.
-    pub(crate) async fn claim(self: &Arc<Self>, id: &Id, row: &Session) -> Result<bool, Error> {
+    /// Claims a session that was found in an epoch, and begins to work on it.
+    /// False if somebody else was faster.
+    pub(crate) async fn claim(self: &Arc<Self>, id: &Id, epoch: u64) -> Result<bool, Error> {
         let claim = Claim {
             tenant: &id.tenant,
             session: id.session,
-            epoch: row.epoch,
+            epoch,
             node: self.me(),
             id: UnitId::new(self.env()),
         };
         match freehold_store::settle(self.db(), leases::claim(&claim)).await {
             Ok(()) => {}
             Err(DbError::GuardFailed { .. }) => return Ok(false),
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                // It may be ours all the same, or become so.
+                self.adrift.add(id, epoch + 1, self.env().monotonic());
+                return Err(error.into());
+            }
         }
         // Whoever had it may have written until just now.
-        match sessions::get(self.db(), &id.tenant, id.session).await? {
-            Some(now) if now.epoch == row.epoch + 1 => {
+        match sessions::get(self.db(), &id.tenant, id.session).await {
+            Ok(Some(now)) if now.epoch == epoch + 1 => {
                 self.hire(id, worker::Start::Taken(Box::new(now)))
             }
-            _ => Ok(false),
+            Ok(_) => Ok(false),
+            Err(error) => {
+                self.adrift.add(id, epoch + 1, self.env().monotonic());
+                Err(error.into())
+            }
         }
     }
 
@@ -139,7 +149,7 @@ impl Inner {
         let (own, told) = (tag.clone(), Arc::clone(&stale));
         let post = worker::Post { inner, id: id_of, live, inbox, tag: own, stale: told };
         let worker = worker::run(post, start);
-        let task = self.runtime.spawn(worker).abort_handle();
+        let task = home::of_thread().as_ref().unwrap_or(&self.runtime).spawn(worker).abort_handle();
         workers.insert(id.clone(), Handle { mail, tag, task, stale });
         Ok(true)
     }

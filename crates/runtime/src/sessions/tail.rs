@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use freehold_store::sessions;
 use freehold_types::{Offset, SessionId, TenantId};
 use tokio::sync::watch;
@@ -100,6 +101,13 @@ impl Tail {
     /// The last event that was given.
     pub fn at(&self) -> Offset {
         self.after
+    }
+
+    /// How an event that this gave is shown. `show` is called for the first of
+    /// all who listen here, and its bytes are shared; so it must depend on the
+    /// event alone, and all must show alike.
+    pub fn shown(&self, event: &Arc<Event>, show: impl FnOnce(&Event) -> Bytes) -> Bytes {
+        self.live.shown(event, show)
     }
 
     /// Goes on after another offset.

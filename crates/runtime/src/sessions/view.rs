@@ -6,7 +6,7 @@ use freehold_store::sessions::{self, Session};
 use freehold_types::{Offset, Page, PageRequest, SessionId, TenantId};
 use serde_json::Value;
 
-use super::{Error, Sessions};
+use super::{Error, Receipt, Sessions};
 use crate::archive::{Id, Reader};
 use crate::content::About;
 use crate::event::{Content, Event};
@@ -31,6 +31,22 @@ impl Sessions {
         let row = reader.row().await?;
         let (state, _) = reader.load(Offset(row.head)).await?;
         Ok(View { row, state: Arc::new(state), about: reader.about() })
+    }
+
+    /// The same of a session that was made just now, of which all but the row
+    /// is known.
+    pub async fn view_of_new(
+        &self,
+        tenant: &TenantId,
+        receipt: &Receipt,
+        about: About,
+    ) -> Result<View, Error> {
+        let row = sessions::get(self.inner.db(), tenant, receipt.session).await?;
+        let row = row.ok_or(Error::NotFound)?;
+        if receipt.repeated || row.head != receipt.head.0 {
+            return self.view(tenant, receipt.session).await;
+        }
+        Ok(View { row, state: Arc::clone(&receipt.state), about: Arc::new(about) })
     }
 
     /// A tenant's sessions, newest first; in one phase, or in any.

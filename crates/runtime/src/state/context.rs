@@ -7,8 +7,8 @@ use crate::event::Span;
 
 /// The live context: some spans, then all from `tail` on.
 ///
-/// Of the events in it these are content: `InputTaken` (the inputs that it
-/// names), `ModelAnswered`, `ModelAborted` with `kept` (its deltas),
+/// Of the events in it these are content: `InputAccepted` that is quiet,
+/// `InputTaken` (the inputs that it names), `ModelAnswered`, `ModelAborted` with `kept` (its deltas),
 /// `ToolObserved` (the outcome that it names), `Rewound` with effects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

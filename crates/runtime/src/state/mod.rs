@@ -40,6 +40,8 @@ pub const DECIDED_MAX: usize = 16;
 pub struct State {
     /// The last event that is in it.
     pub head: Offset,
+    /// The timeline that its last event is on.
+    pub timeline: u64,
     /// The cell that the session was moved to.
     pub sealed: Option<Name>,
     /// What it may use.

@@ -6,7 +6,7 @@ use super::State;
 
 /// The version that is written. A snapshot of another one is not upcast: it
 /// is thrown away, and the journal is folded instead.
-pub const SNAPSHOT_VERSION: u32 = 1;
+pub const SNAPSHOT_VERSION: u32 = 2;
 
 /// The most bytes of a snapshot. The bounds of a state's parts keep it below.
 pub const SNAPSHOT_BYTES_MAX: usize = 32 * 1024;
@@ -163,6 +163,7 @@ mod tests {
         let label = |n: u8| Text::new(&format!("{}{n:02}", "\"".repeat(30))).unwrap();
         State {
             head: FAR,
+            timeline: u64::MAX,
             sealed: Some(name()),
             limits: limits(),
             usage: usage(),
@@ -198,8 +199,8 @@ mod tests {
     fn another_version_and_damage_are_told_apart() {
         let bytes = State::default().encode().unwrap();
         let text = String::from_utf8(bytes.clone()).unwrap();
-        let newer = text.replace("\"v\":1", "\"v\":2").replace("\"head\"", "\"top\"");
-        assert!(matches!(State::decode(newer.as_bytes()), Err(SnapshotError::Version(2))));
+        let newer = text.replace("\"v\":2", "\"v\":3").replace("\"head\"", "\"top\"");
+        assert!(matches!(State::decode(newer.as_bytes()), Err(SnapshotError::Version(3))));
         assert!(matches!(State::decode(&bytes[1..]), Err(SnapshotError::Json(_))));
         let large = vec![b' '; SNAPSHOT_BYTES_MAX + 1];
         assert!(matches!(State::decode(&large), Err(SnapshotError::TooLarge(_))));

@@ -76,6 +76,20 @@ fn busy_input_goes_by_its_policy() {
 }
 
 #[test]
+fn a_quiet_input_is_one_event_and_nobody_is_asked() {
+    let mut desk = Desk::created();
+    let quiet = desk.give(Desk::input(Busy::Quiet)).unwrap();
+    assert_eq!(quiet.events.len(), 1);
+    assert_eq!((quiet.actions.len(), quiet.wake), (0, None));
+    assert!(desk.state.turn.is_none() && desk.state.queue.is_empty());
+    let Cue::Input { content, busy, key, .. } = Desk::input(Busy::Quiet) else { panic!() };
+    desk.give(Cue::Input { content, busy, key, settings: true }).unwrap();
+    assert_eq!(desk.state.settings, Some(Offset(3)), "they hold from there on");
+    desk.give(Desk::input(Busy::Enqueue)).unwrap();
+    assert!(matches!(desk.give(Desk::input(Busy::Quiet)), Err(Refused::Busy(_))));
+}
+
+#[test]
 fn steering_joins_at_the_next_boundary() {
     let mut desk = calling(&["look"]);
     desk.give(Desk::input(Busy::Steer)).unwrap();

@@ -24,15 +24,15 @@ fn decode(body: &str) -> Result<Event, DecodeError> {
 
 #[test]
 fn every_kind_has_a_fixture() {
-    let fixtures = fixtures("v1");
+    let fixtures = fixtures("v2");
     for kind in KINDS {
-        assert!(fixtures.contains_key(*kind), "testdata/journal/v1/{kind}.json is missing");
+        assert!(fixtures.contains_key(*kind), "testdata/journal/v2/{kind}.json is missing");
     }
 }
 
 #[test]
 fn every_fixture_decodes_and_encodes_to_the_same_bytes() {
-    for (name, body) in fixtures("v1") {
+    for (name, body) in fixtures("v2") {
         let event = decode(&body).unwrap_or_else(|error| panic!("{name}: {error:?}"));
         assert_eq!(event.fact.kind(), name.split('.').next().unwrap());
         assert_eq!(event.offset, Offset(7));
@@ -41,29 +41,38 @@ fn every_fixture_decodes_and_encodes_to_the_same_bytes() {
 }
 
 #[test]
+fn bodies_of_the_first_version_are_read_as_those_of_this_one() {
+    let now = fixtures("v2");
+    for (name, body) in fixtures("v1") {
+        let event = decode(&body).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        assert_eq!(String::from_utf8(event.encode().unwrap()).unwrap(), now[&name], "{name}");
+    }
+}
+
+#[test]
 fn a_newer_version_is_named() {
-    let body = fixtures("v1")["pinned"].replace("\"v\":1", "\"v\":2");
+    let body = fixtures("v2")["pinned"].replace("\"v\":2", "\"v\":3");
     let newer = body.replace("\"unit\"", "\"shiny\":[],\"unit\"");
     for body in [body, newer] {
         let error = decode(&body).unwrap_err();
-        assert!(matches!(&error, DecodeError::Version { found: 2, kind } if kind == "pinned"));
+        assert!(matches!(&error, DecodeError::Version { found: 3, kind } if kind == "pinned"));
         assert!(error.to_string().contains("upgrade"), "{error}");
     }
 }
 
 #[test]
 fn an_unknown_kind_is_named() {
-    let body = fixtures("v1")["pinned"].replace("\"pinned\"", "\"teleported\"");
+    let body = fixtures("v2")["pinned"].replace("\"pinned\"", "\"teleported\"");
     let error = decode(&body).unwrap_err();
     assert!(matches!(&error, DecodeError::Kind { kind, .. } if kind == "teleported"), "{error}");
 }
 
 #[test]
 fn unknown_fields_are_refused() {
-    let pinned = &fixtures("v1")["pinned"];
+    let pinned = &fixtures("v2")["pinned"];
     for body in [
         pinned.replace("\"at\":7", "\"at\":7,\"why\":1"),
-        pinned.replace("\"v\":1", "\"v\":1,\"why\":1"),
+        pinned.replace("\"v\":2", "\"v\":2,\"why\":1"),
     ] {
         assert!(matches!(decode(&body), Err(DecodeError::Json { .. })), "{body}");
     }
@@ -71,7 +80,7 @@ fn unknown_fields_are_refused() {
 
 #[test]
 fn size_and_depth_are_bounded_in_both_directions() {
-    let signal = &fixtures("v1")["signal_received"];
+    let signal = &fixtures("v2")["signal_received"];
     let with = |json: &str| signal.replace("{\"id\":\"p_1\",\"amount\":\"12.50\"}", json);
     let deep = with(&format!("{}{}", "[".repeat(100), "]".repeat(100)));
     assert!(matches!(decode(&deep), Err(DecodeError::TooDeep { .. })));

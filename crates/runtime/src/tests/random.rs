@@ -145,8 +145,14 @@ impl World {
     }
 
     fn input(&mut self) {
-        let busy = [Busy::Reject, Busy::Enqueue, Busy::Interrupt, Busy::Rollback, Busy::Steer];
-        let busy = self.random.pick(&busy);
+        let busy = self.random.pick(&[
+            Busy::Reject,
+            Busy::Enqueue,
+            Busy::Interrupt,
+            Busy::Rollback,
+            Busy::Steer,
+            Busy::Quiet,
+        ]);
         self.give(Desk::input(busy), true);
     }
 
@@ -415,6 +421,7 @@ fn check_rest(world: &World) {
     let mut first_in_line: BTreeMap<Offset, Busy> = BTreeMap::new();
     for event in &world.desk.events {
         match &event.fact {
+            Fact::InputAccepted(fact) if fact.busy == Busy::Quiet => {}
             Fact::InputAccepted(fact) => {
                 waiting.push(event.offset);
                 first_in_line.insert(event.offset, fact.busy);
@@ -502,7 +509,7 @@ fn recovery_of_every_prefix_ends() {
             let state = fold(State::default(), &events);
             let (now_ms, rules) = (world.desk.now_ms, world.desk.rules.clone());
             let decisions = world.desk.decisions + 1;
-            let desk = Desk { rules, state, events, now_ms, epoch: 99, decisions };
+            let desk = Desk { rules, state, events, now_ms, epoch: 99, timeline: 1, decisions };
             let mut survivor = World { desk, random: Random(seed), ..World::new(seed) };
             survivor.die();
             survivor.drain();

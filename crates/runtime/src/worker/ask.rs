@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use freehold_store::journal::MAX_EVENTS;
-use freehold_types::{BoxFuture, Offset};
+use freehold_types::{BoxFuture, DbError, ErrorKind, Offset};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use tokio::sync::Notify;
@@ -123,6 +123,10 @@ impl Journal for Errand {
 fn unreadable(at: Offset, error: Error) -> context::Error {
     match error {
         Error::Store(error) => context::Error::Store(error),
+        // Of the same weight: it may be back soon.
+        Error::Blob(error) if error.kind() == ErrorKind::Unavailable => {
+            context::Error::Store(DbError::Unavailable(error.to_string()))
+        }
         Error::MissingBlob(hash) => context::Error::MissingBlob { hash },
         other => context::Error::Damaged { at, what: other.to_string() },
     }

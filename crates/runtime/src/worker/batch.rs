@@ -28,6 +28,7 @@ pub(super) struct Batch {
     pub(super) blobs: Vec<BlobRef>,
     session: SessionId,
     epoch: u64,
+    timeline: u64,
     seed: [u8; 16],
     by: By,
 }
@@ -50,6 +51,7 @@ impl Worker<'_> {
             blobs: Vec::new(),
             session: self.id().session,
             epoch: self.epoch,
+            timeline: self.timeline,
             seed,
             by: by.clone(),
         }
@@ -67,6 +69,7 @@ impl Batch {
             session: self.session,
             now: self.now,
             epoch: self.epoch,
+            timeline: self.timeline,
             unit: self.unit,
             seed: self.seed,
             actor: self.by.actor.clone(),

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use freehold_store::blobs;
+use freehold_store::blobs::{self, BlobRef};
 use freehold_store::journal::{self, Append, Due};
 use freehold_store::sessions;
-use freehold_types::{Offset, Unit};
+use freehold_types::{ErrorKind, Offset, Unit};
 
 use super::batch::Batch;
 use super::project::project;
-use super::settle::Doom;
+use super::settle::{Doom, PAUSE_MAX, PAUSE_MIN};
 use super::{Over, Worker, phase, projections};
 use crate::archive::Id;
 use crate::decide::{Cue, Refused};
+use crate::event::Event;
 use crate::sessions::{By, Error};
 
 impl Worker<'_> {
@@ -53,9 +54,9 @@ impl Worker<'_> {
         head.0.saturating_sub(self.snapshot.0) >= self.inner().options.snapshot_every
     }
 
-    /// A batch is durable: it is the state now, listeners hear of it, and what
-    /// it owes is noted.
-    pub(super) fn committed(&mut self, batch: Batch) {
+    /// A batch is durable: it is the state now, and what it owes is noted. Gives
+    /// the events that listeners are to hear of.
+    pub(super) fn committed(&mut self, batch: Batch) -> Vec<Event> {
         if self.is_snapshot_due(batch.state.head) {
             self.snapshot = batch.state.head;
         }
@@ -65,15 +66,19 @@ impl Worker<'_> {
         self.wake = batch.wake;
         self.since = batch.began;
         self.rules = batch.rules;
-        self.post.live.tell(batch.events.into_iter().map(Arc::new));
         self.running.owe(batch.actions);
+        batch.events
+    }
+
+    /// Listeners hear of committed events.
+    pub(super) fn tell(&self, events: Vec<Event>) {
+        self.post.live.tell(events.into_iter().map(Arc::new));
     }
 
     /// Something happened inside: it is recorded, however long the store
     /// takes, and performed. What is stale by now is dropped.
     pub(super) async fn happened(&mut self, mut cues: Vec<Cue>) -> Result<(), Over> {
-        self.ready().await?;
-        let blobs = self.stow(&mut cues).await?;
+        let blobs = self.prepared(&mut cues).await?;
         let mut batch = self.batch(&By::default());
         batch.blobs = blobs;
         for cue in cues {
@@ -95,12 +100,34 @@ impl Worker<'_> {
         self.append(&mut unit, &batch)?;
         match self.settle_surely(unit).await {
             Ok(()) => {
-                self.committed(batch);
+                let events = self.committed(batch);
+                self.tell(events);
                 self.perform();
                 Ok(())
             }
             Err(Doom::Lost) => Err(Over::Lost),
             Err(Doom::Not(error) | Doom::Broken(error)) => Err(Over::Failed(error.into())),
+        }
+    }
+
+    /// Reads what a decision needs and stows what it is too large for, however
+    /// long the stores take: what happened must not be lost to that.
+    async fn prepared(&mut self, cues: &mut [Cue]) -> Result<Vec<BlobRef>, Error> {
+        let mut pause = PAUSE_MIN;
+        loop {
+            let prepared = match self.ready().await {
+                Ok(()) => self.stow(cues).await,
+                Err(error) => Err(error),
+            };
+            match prepared {
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    tracing::warn!(session = %self.id().session, %error,
+                        "what happened in a session waits for the store");
+                    self.inner().env().sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+                prepared => return prepared,
+            }
         }
     }
 }

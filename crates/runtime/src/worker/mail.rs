@@ -12,7 +12,7 @@ use super::settle::Doom;
 use super::{Over, Worker, phase};
 use crate::content::{About, Input};
 use crate::decide::{Cue, Rules};
-use crate::event::{Content, Limits};
+use crate::event::{Content, Limits, Request};
 use crate::sessions::{By, Error, Key, Receipt};
 
 /// Cues that are accepted together, or not at all.
@@ -59,7 +59,7 @@ impl Worker<'_> {
             tenant: self.id().tenant.clone(),
             id: self.id().session,
             created_at: batch.now,
-            timeline: 1,
+            timeline: self.timeline,
             phase: phase(&batch.state),
             due_at: None,
             node: Some(self.node),
@@ -116,7 +116,7 @@ impl Worker<'_> {
     }
 
     /// Commits, and answers. False if nothing was committed.
-    async fn accept(&mut self, mut unit: Unit, batch: Batch, mail: Mail) -> Result<bool, Over> {
+    async fn accept(&mut self, mut unit: Unit, mut batch: Batch, mail: Mail) -> Result<bool, Over> {
         let first = self.state.head.next();
         if batch.events.is_empty() {
             let receipt = self.receipt(self.state.head, false);
@@ -125,6 +125,9 @@ impl Worker<'_> {
         }
         let noted = mail.key.as_ref().map(|key| {
             let request_hash = (*key.request.bytes()).into();
+            if let Some(event) = batch.events.first_mut() {
+                event.request = Some(Request { key: key.name.clone(), hash: key.request });
+            }
             (key.name.as_str(), Accepted { request_hash, offset: first.0 })
         });
         if let Err(error) = self.append(&mut unit, &batch) {
@@ -136,9 +139,11 @@ impl Worker<'_> {
         }
         match self.settle_once(unit).await {
             Ok(()) => {
-                self.committed(batch);
+                let events = self.committed(batch);
                 let receipt = self.receipt(first, false);
+                // Before a thousand listeners are woken.
                 mail.answer(Ok(receipt));
+                self.tell(events);
                 if self.state.sealed.is_some() {
                     // It was let go of with the seal.
                     return Err(Over::Lost);

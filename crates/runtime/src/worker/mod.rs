@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use freehold_store::leases::{self, Claim};
 use freehold_store::sessions::{NewSession, Session};
-use freehold_types::{ErrorKind, NodeId, Offset, Unit, UnitId};
+use freehold_types::{DbError, ErrorKind, NodeId, Offset, Unit, UnitId};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, watch};
 
@@ -77,6 +77,8 @@ pub(crate) enum Start {
 enum Over {
     /// It let go of the session, or never had it.
     Released,
+    /// It is done, and the session perhaps still this node's by name.
+    Kept,
     /// Somebody else has it, or it is deleted.
     Lost,
     /// It cannot go on.
@@ -101,25 +103,31 @@ pub(crate) struct Post {
 
 /// Works on a session until it has nothing to do, or is somebody else's.
 pub(crate) async fn run(mut post: Post, start: Start) {
-    let holder = match &start {
-        Start::Taken(row) => row.node,
-        Start::Born(_) => None,
+    let epoch = match &start {
+        Start::Taken(row) => row.epoch,
+        Start::Born(_) => NewSession::EPOCH,
     };
-    let holder = holder.unwrap_or_else(|| post.inner.me());
     let over = work(&mut post, start).await;
     post.inner.retire(&post.id, &post.tag, || true);
+    let is_adrift = || post.inner.adrift.add(&post.id, epoch, post.inner.env().monotonic());
     let broken = match over {
-        Over::Released => return,
-        Over::Lost => None,
+        Over::Released => return post.inner.adrift.forget(&post.id),
+        Over::Kept => return is_adrift(),
+        Over::Lost => {
+            // Most likely; whether it is, its row says.
+            is_adrift();
+            None
+        }
         Over::Failed(error) if error.kind() == ErrorKind::Unavailable => {
             tracing::warn!(session = %post.id.session, %error, "a session waits to be taken up again");
-            post.inner.adrift().push((post.id.clone(), holder));
+            is_adrift();
             None
         }
         Over::Failed(error) => {
             let Id { tenant, session } = &post.id;
             tracing::error!(%session, tenant = tenant.as_str(), %error,
                 "a session cannot be worked on");
+            post.inner.adrift.forget(&post.id);
             Some(error.to_string())
         }
     };
@@ -155,6 +163,7 @@ struct Worker<'p> {
     /// As it is committed.
     state: Arc<State>,
     epoch: u64,
+    timeline: u64,
     /// From before the last commit, on the monotonic clock.
     since: Duration,
     /// The node in whose name the session is held.
@@ -191,12 +200,14 @@ impl<'p> Worker<'p> {
         let stop = post.inner.stop.subscribe();
         let node = post.inner.me();
         let since = post.inner.env().monotonic();
+        let timeline = post.inner.parts.timeline;
         Self {
             post,
             reader,
             stop,
             state: Arc::new(State::default()),
             epoch: NewSession::EPOCH,
+            timeline,
             since,
             node,
             rows: Projections::default(),
@@ -228,6 +239,7 @@ impl<'p> Worker<'p> {
     /// Reads the session back and closes what its last worker left open.
     async fn taken(&mut self, row: &Session) -> Result<(), Over> {
         self.epoch = row.epoch;
+        self.timeline = row.timeline;
         self.node = row.node.unwrap_or(self.node);
         let (state, snapshot) = self.reader.load(Offset(row.head)).await?;
         self.rows = projections(&state);
@@ -336,10 +348,13 @@ impl<'p> Worker<'p> {
         };
         let mut unit = Unit::new("leases.release");
         leases::release(&mut unit, &held, self.state.head.0, due);
-        if let Err(error) = inner.db().write(unit).await {
-            // It stays ours by name; whoever needs it claims it.
-            tracing::debug!(session = %id.session, %error, "a session is not let go of");
+        match inner.db().write(unit).await {
+            Ok(_) => Ok(true),
+            Err(DbError::GuardFailed { .. }) => Err(Over::Lost),
+            Err(error) => {
+                tracing::debug!(session = %id.session, %error, "a session is not let go of");
+                Err(Over::Kept)
+            }
         }
-        Ok(true)
     }
 }

@@ -9,6 +9,7 @@ use tokio::task::AbortHandle;
 
 use super::ask::{self, Attempt, Ended as AttemptEnded, Resolved};
 use super::hold::Hold;
+use super::settle::{PAUSE_MAX, PAUSE_MIN};
 use super::{Over, Worker};
 use crate::answer::Failure;
 use crate::archive::Reader;
@@ -288,7 +289,7 @@ async fn start(
     intended: Offset,
     attempt: u32,
 ) -> Performed {
-    match performing(&errand, call, intended, attempt).await {
+    match prepared(&errand, call, intended, attempt).await {
         // Another has the session, and what becomes of the call is its to say.
         Ok(_) if !hold.lasts(&errand.inner, &errand.reader.id).await => {
             Performed::Ended(Ended::Lost)
@@ -304,9 +305,29 @@ async fn start(
 }
 
 async fn query(errand: ask::Errand, call: CallId, intended: Offset, attempt: u32) -> Found {
-    match performing(&errand, call, intended, attempt).await {
+    match prepared(&errand, call, intended, attempt).await {
         Ok(performing) => errand.inner.parts.tools.query(performing).await,
         Err(_) => Found::Unclear,
+    }
+}
+
+/// What to send, however long the store takes to tell: the call's deadline
+/// ends that, too.
+async fn prepared(
+    errand: &ask::Errand,
+    call: CallId,
+    intended: Offset,
+    attempt: u32,
+) -> Result<tools::Performing, context::Error> {
+    let mut pause = PAUSE_MIN;
+    loop {
+        match performing(errand, call, intended, attempt).await {
+            Err(error) if error.is_transient() => {
+                errand.inner.env().sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+            prepared => return prepared,
+        }
     }
 }
 

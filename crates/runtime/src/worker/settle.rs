@@ -7,9 +7,9 @@ use freehold_types::{DbError, Unit};
 use super::Worker;
 
 /// The first pause before a unit is sent again.
-const PAUSE_MIN: Duration = Duration::from_millis(20);
+pub(super) const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// The longest.
-const PAUSE_MAX: Duration = Duration::from_secs(1);
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Why a unit did not take effect.
 pub(super) enum Doom {

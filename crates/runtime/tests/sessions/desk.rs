@@ -304,6 +304,7 @@ impl Desk {
                 keys: Arc::new(Bare),
             },
             members: None,
+            timeline: 1,
             models: Arc::clone(&self.script) as _,
             tools: Arc::clone(&self.script) as _,
         };

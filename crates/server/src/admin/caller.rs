@@ -63,7 +63,9 @@ impl Caller {
     }
 }
 
-/// Finds out who it is before anything else.
+/// Finds out who it is before anything else. What follows goes on when the caller
+/// has gone: a change that is in the store must come into memory too, or a key that
+/// was revoked would stay good.
 pub(super) async fn identify(
     State((admin, via)): State<(Admin, Via)>,
     mut request: Request,
@@ -79,7 +81,10 @@ pub(super) async fn identify(
         }
     };
     request.extensions_mut().insert(caller);
-    next.run(request).await
+    tokio::spawn(next.run(request)).await.unwrap_or_else(|_| {
+        let message = "it failed half-way; see the log";
+        Problem::new(Code::ManagementFailed, message).into_response()
+    })
 }
 
 /// Whether the request comes with a key that may manage the server.

@@ -31,9 +31,7 @@ mod usage;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::Response;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use freehold_control::Control;
 use freehold_types::{Code, Env};
@@ -100,18 +98,9 @@ pub fn router(admin: Admin, via: Via) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .fallback(wrong_path)
         .layer(from_fn_with_state((admin.clone(), via), caller::identify))
-        .layer(from_fn(to_the_end))
         .with_state(admin.clone());
     let open = sessions::open(&admin).with_state(admin);
     Router::new().nest("/v1/freehold", resources.merge(open))
-}
-
-/// Goes on when the caller has gone: a change that is in the store must come
-/// into memory too, or a key that was revoked would stay good.
-async fn to_the_end(request: Request, next: Next) -> Result<Response, Problem> {
-    tokio::spawn(next.run(request))
-        .await
-        .map_err(|_| Problem::new(Code::ManagementFailed, "it failed half-way; see the log"))
 }
 
 async fn wrong_path() -> Problem {

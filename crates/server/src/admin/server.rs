@@ -61,6 +61,8 @@ pub(super) async fn status(
     let mut status = ops::readiness(app).await.detail;
     status["version"] = env!("CARGO_PKG_VERSION").into();
     status["url"] = app.url.clone().into();
+    status["node"] = app.sessions.node().to_string().into();
+    status["sessions"] = app.sessions.in_hand().into();
     status["process"] = std::process::id().into();
     status["uptime_seconds"] = app.env.monotonic().saturating_sub(app.started).as_secs().into();
     Ok(Json(status))

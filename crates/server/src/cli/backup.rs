@@ -156,7 +156,7 @@ fn contents(manifest: &Manifest) -> String {
 
 /// The blob store of the configuration, which a server may use at the same
 /// time.
-fn blobs(config: &Config, data: &std::path::Path) -> anyhow::Result<Arc<dyn Blobs>> {
+pub(super) fn blobs(config: &Config, data: &std::path::Path) -> anyhow::Result<Arc<dyn Blobs>> {
     let options = match config.blobs.resolve(data, &config.secrets) {
         BlobOptions::Own(folder) => BlobOptions::Folder(folder),
         options => options,

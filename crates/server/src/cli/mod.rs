@@ -12,6 +12,7 @@ mod check;
 mod client;
 mod db;
 mod door;
+mod fsck;
 mod groups;
 mod keys;
 mod mcp_probe;
@@ -75,6 +76,8 @@ enum Command {
     Backup(backup::Backup),
     /// Make a new data folder of a backup.
     Restore(backup::Restore),
+    /// Look whether what is stored can be right.
+    Fsck(fsck::Fsck),
     /// Fetch, list and remove the weights of local models.
     Models(models::Models),
     /// Talk to a model through a running server.
@@ -101,6 +104,7 @@ impl Cli {
             Command::Sessions(sessions) => sessions.run(),
             Command::Backup(backup) => backup.run(),
             Command::Restore(restore) => restore.run(),
+            Command::Fsck(fsck) => fsck.run(),
             Command::Models(models) => models.run(),
             Command::Chat(chat) => chat.run(),
             Command::Bench(bench) => bench.run(),

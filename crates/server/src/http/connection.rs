@@ -26,6 +26,12 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Streams that one HTTP/2 connection may have open.
 const STREAMS_MAX: u32 = 256;
 
+/// What is read from an HTTP/1 connection at once, in bytes. The buffer grows
+/// with the first large body up to this, and stays as long as the connection:
+/// hyper's own bound of 400 KiB would hold as much for each client again as
+/// its body takes.
+const READ_BYTES_MAX: usize = 64 << 10;
+
 /// How long to wait at most before looking again at a connection of which no
 /// more than a byte or two has come.
 const PEEK_PAUSE_MAX: Duration = Duration::from_millis(100);
@@ -152,6 +158,7 @@ where
             http1::Builder::new()
                 .header_read_timeout(None)
                 .max_header_size(limits.header_bytes_max)
+                .max_buf_size(READ_BYTES_MAX.max(limits.header_bytes_max))
                 .serve_connection(TokioIo::new(io), service)
                 .with_upgrades()
         )

@@ -12,6 +12,7 @@ pub mod activity;
 pub mod body;
 pub mod connection;
 pub mod drain;
+pub mod lag;
 pub mod timed_io;
 pub mod tls;
 pub mod workers;

@@ -205,6 +205,7 @@ fn process(page: &mut MetricsText, app: &App) {
     for (name, help, value) in gauges {
         page.begin(name, Kind::Gauge, help).count(&[], value);
     }
+    lags(page, app);
     let (good, bad) = config.counts;
     page.begin("freehold_config_reloads_total", Kind::Counter, "Readings of the configuration.")
         .count(&[("result", "ok")], good)
@@ -221,6 +222,24 @@ fn process(page: &mut MetricsText, app: &App) {
         page.begin("process_resident_memory_bytes", Kind::Gauge, "Memory in use.")
             .count(&[], bytes);
     }
+}
+
+fn lags(page: &mut MetricsText, app: &App) {
+    let mut lags = page.begin(
+        "freehold_worker_lag_seconds",
+        Kind::Gauge,
+        "How long a task of the worker waited for its turn when that was last measured.",
+    );
+    for (worker, lag) in app.lags.iter().enumerate() {
+        lags.value(&[("worker", &worker.to_string())], lag.last().as_secs_f64());
+    }
+    let refused = app.lags.iter().map(|lag| lag.refused()).sum();
+    page.begin(
+        "freehold_overload_refused_total",
+        Kind::Counter,
+        "Requests that were refused because a worker was too far behind.",
+    )
+    .count(&[], refused);
 }
 
 /// The second number of `statm` is the resident pages, which Linux counts in

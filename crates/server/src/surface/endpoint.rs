@@ -28,6 +28,15 @@ pub(super) enum Found {
 }
 
 impl Found {
+    /// Whether it asks for work that a server with too much of it may refuse.
+    pub(super) fn is_work(&self, method: &Method) -> bool {
+        match self {
+            Self::Endpoint(_) => true,
+            Self::Responses(_) | Self::Conversations(_) => method == Method::POST,
+            Self::Models | Self::Model(_) | Self::WrongMethod(_) | Self::Nothing => false,
+        }
+    }
+
     /// The dialect in which errors go back.
     pub(super) fn dialect(&self) -> Dialect {
         match self {

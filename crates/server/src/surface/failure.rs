@@ -12,8 +12,31 @@ use freehold_types::{Code, ErrorKind};
 pub(crate) enum Failure {
     /// It was refused.
     Api(Box<ApiError>),
+    /// Not by this node, or not now.
+    Away(Away),
+}
+
+/// Where a request is answered that is not answered here.
+#[derive(Clone, Debug)]
+pub(crate) enum Away {
     /// The node at this address has the session.
-    Elsewhere(Arc<str>),
+    At(Arc<str>),
+    /// The session is changing hands: here, in a moment.
+    Soon,
+    /// This node stops: by any other.
+    Neighbour,
+}
+
+impl Away {
+    /// If that is what an error says. Nothing of the request was recorded.
+    pub(crate) fn of(error: &Error) -> Option<Self> {
+        match error {
+            Error::Elsewhere { address } => Some(Self::At(Arc::clone(address))),
+            Error::Moving => Some(Self::Soon),
+            Error::Stopping => Some(Self::Neighbour),
+            _ => None,
+        }
+    }
 }
 
 impl Failure {
@@ -48,8 +71,8 @@ impl From<Box<ApiError>> for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        if let Error::Elsewhere { address } = error {
-            return Self::Elsewhere(address);
+        if let Some(away) = Away::of(&error) {
+            return Self::Away(away);
         }
         let (code, message) = told(&error);
         let mut told = ApiError::new(code, message);

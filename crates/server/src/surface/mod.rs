@@ -30,10 +30,11 @@ use http_body::Body;
 
 use crate::edge::{From, Surface};
 use crate::http::body::{self, BodyBudget, BodyLimits};
+use crate::http::lag::Lag;
 use crate::telemetry::Traces;
 use endpoint::Found;
 use failure::Failure;
-use forward::Whole;
+use forward::{Search, Whole};
 pub use reply::ReplyBody;
 pub(crate) use responses::State;
 
@@ -57,6 +58,7 @@ struct Shared<L> {
     limits: L,
     budget: BodyBudget,
     traces: Option<Arc<Traces>>,
+    lag: Arc<Lag>,
     state: State,
 }
 
@@ -74,9 +76,10 @@ impl<L: Limits> Dialects<L> {
         limits: L,
         budget: BodyBudget,
         traces: Option<Arc<Traces>>,
+        lag: Arc<Lag>,
     ) -> Self {
         let gateway = Arc::clone(&state.gateway);
-        Self { shared: Arc::new(Shared { gateway, control, limits, budget, traces, state }) }
+        Self { shared: Arc::new(Shared { gateway, control, limits, budget, traces, lag, state }) }
     }
 }
 
@@ -112,6 +115,12 @@ impl<L: Limits> Shared<L> {
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
     {
+        // Before anything that costs more than the refusal.
+        let _in_hand = if found.is_work(&head.method) {
+            Some(self.lag.take_in().ok_or_else(behind)?)
+        } else {
+            None
+        };
         let principal = self.authenticate(head).await?;
         let mut endpoint = match found {
             Found::Endpoint(endpoint) => Some(endpoint.clone()),
@@ -169,18 +178,23 @@ impl<L: Limits> Shared<L> {
         found: &Found,
         asking: &responses::Asking,
     ) -> Result<Response<ReplyBody>, Box<ApiError>> {
-        let answered = match found {
-            Found::Responses(place) => responses::answer(asking, place).await,
-            Found::Conversations(place) => conversations::answer(asking, place).await,
-            _ => Err(Failure::Api(unknown_path(&asking.head))),
-        };
-        match answered {
-            Ok(response) => Ok(response.map(ReplyBody::Own)),
-            Err(Failure::Api(error)) => Err(error),
-            Err(Failure::Elsewhere(address)) => {
-                let whole = Whole { head: &asking.head, body: asking.body.clone() };
-                let forwarded = forward::forward(&*self.state.transport, &address, whole).await?;
-                Ok(forwarded.map(ReplyBody::Own))
+        let mut search = Search::begin(&*self.state.env);
+        loop {
+            let answered = match found {
+                Found::Responses(place) => responses::answer(asking, place).await,
+                Found::Conversations(place) => conversations::answer(asking, place).await,
+                _ => Err(Failure::Api(unknown_path(&asking.head))),
+            };
+            let away = match answered {
+                Ok(response) => return Ok(response.map(ReplyBody::Own)),
+                Err(Failure::Api(error)) => return Err(error),
+                Err(Failure::Away(away)) => away,
+            };
+            let State { sessions, transport, .. } = &self.state;
+            let whole = Whole { head: &asking.head, body: asking.body.clone() };
+            match search.elsewhere(&away, sessions, &**transport, whole).await? {
+                forward::Next::Answer(response) => return Ok(response.map(ReplyBody::Own)),
+                forward::Next::Again => {}
             }
         }
     }
@@ -200,6 +214,16 @@ impl<L: Limits> Shared<L> {
         let found = self.control.authenticate_anywhere(presented).await;
         found.map_err(|refusal| refuse::refusal(&refusal))
     }
+}
+
+/// The worker is too far behind to take more in.
+fn behind() -> Box<ApiError> {
+    let mut error = ApiError::new(
+        Code::OverloadShed,
+        "the server has more to do than it can; send the request again",
+    );
+    error.retry_after_ms = Some(1_000);
+    Box::new(error)
 }
 
 fn wrong_method(head: &Parts) -> Box<ApiError> {

@@ -1,9 +1,10 @@
 //! Structured logs, written by a thread of their own.
 //!
 //! A line must never hold up an exchange: it goes into a bounded buffer, and
-//! when that is full the line is dropped and counted. The thread is woken once
-//! for all lines of a moment, as waking it for each would cost more than the
-//! line itself.
+//! when that is full the line is dropped and counted. The thread is woken by
+//! the first line after a silence and then looks by itself until there is
+//! another: to wake it costs more than a line, and whoever does so is about to
+//! send an answer.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +19,7 @@ use tracing_subscriber::layer::{Context, Filter, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, Registry, fmt, reload};
 
-use super::json::JsonLine;
+use super::json::{self, JsonLines};
 use super::{EXCHANGE, Traces};
 use crate::config::{LogFormat, LogLevel, LogOptions};
 
@@ -27,6 +28,10 @@ const WAITING_MAX: usize = 4 << 20;
 
 /// How long lines are gathered before they are written together.
 const GATHER: Duration = Duration::from_millis(20);
+
+/// How often in a row there is none before the thread waits to be woken: a
+/// second of silence.
+const LOOKS: u32 = 50;
 
 /// The running log.
 pub struct Logs {
@@ -44,9 +49,7 @@ impl Logs {
         let (filter, handle) = reload::Layer::new(LogFilter::new(options));
         let usual = if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
         let layer = match options.format.unwrap_or(usual) {
-            LogFormat::Json => {
-                fmt::layer().event_format(JsonLine).with_writer(queue.clone()).boxed()
-            }
+            LogFormat::Json => JsonLines(queue.clone()).boxed(),
             LogFormat::Text => fmt::layer().with_ansi(false).with_writer(queue.clone()).boxed(),
         };
         tracing_subscriber::registry()
@@ -118,24 +121,34 @@ impl<S> Filter<S> for LogFilter {
 
 fn write_lines(queue: &Queue) {
     let mut batch = Vec::new();
+    let mut looks = 0_u32;
     loop {
         let ended = {
             let mut waiting = queue.0.waiting();
-            while waiting.bytes.is_empty() && !waiting.ended {
+            while looks == 0 && waiting.bytes.is_empty() && !waiting.ended {
+                waiting.asleep = true;
                 waiting = queue.0.more.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+                waiting.asleep = false;
             }
+            // It waits for the end as well, which is told at once.
+            if !waiting.ended {
+                let gathered = queue.0.more.wait_timeout(waiting, GATHER);
+                waiting = gathered.unwrap_or_else(PoisonError::into_inner).0;
+            }
+            // The buffers change places, so that neither is allocated again.
+            std::mem::swap(&mut batch, &mut waiting.bytes);
             waiting.ended
         };
-        if !ended {
-            std::thread::sleep(GATHER);
+        if batch.is_empty() {
+            looks = looks.saturating_sub(1);
+        } else {
+            looks = LOOKS;
+            // Nobody is left to be told when standard error is closed.
+            drop(io::stderr().write_all(&batch));
+            batch.clear();
+            // A burst's memory is given back.
+            batch.shrink_to(64 << 10);
         }
-        // The buffers change places, so that neither is allocated again.
-        std::mem::swap(&mut batch, &mut queue.0.waiting().bytes);
-        // Nobody is left to be told when standard error is closed.
-        drop(io::stderr().write_all(&batch));
-        batch.clear();
-        // A burst's memory is given back.
-        batch.shrink_to(64 << 10);
         if ended {
             return;
         }
@@ -158,6 +171,8 @@ struct Lines {
 struct Waiting {
     bytes: Vec<u8>,
     ended: bool,
+    /// The thread has to be woken.
+    asleep: bool,
 }
 
 impl Lines {
@@ -171,16 +186,23 @@ impl Lines {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let first = waiting.bytes.is_empty();
         waiting.bytes.extend_from_slice(line);
+        // Once: the next line finds it awake.
+        let wake = std::mem::take(&mut waiting.asleep);
         drop(waiting);
-        if first {
+        if wake {
             self.more.notify_one();
         }
     }
 }
 
-/// One line, queued when dropped.
+impl json::Lines for Queue {
+    fn push(&self, line: &[u8]) {
+        self.0.push(line);
+    }
+}
+
+/// One line of text, queued when dropped.
 struct Line<'a> {
     queue: &'a Queue,
     bytes: Vec<u8>,

@@ -2,9 +2,9 @@
 //! journal has it. Nothing is done twice that must not be, nothing is done
 //! that the journal does not know of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use freehold_runtime::event::{Content, Fact, Outcome, Question, RetryRule, Verdict};
+use freehold_runtime::event::{Fact, Outcome, Question, RetryRule, Verdict};
 use freehold_types::{ApprovalId, CallId, Offset, SessionId};
 
 use super::Told;
@@ -30,12 +30,12 @@ pub(super) fn check(world: &World, all: &BTreeMap<SessionId, Told>) {
     let mut calls = BTreeMap::new();
     for told in all.values() {
         match read(told) {
-            Ok(read) => calls.extend(read),
+            Ok(read) => calls.extend(read.into_iter().map(|(id, call)| (id, (told, call)))),
             Err(error) => world.wrong(format!("{}: {error}", told.row.id)),
         }
     }
     let mut wrong = Vec::new();
-    for (id, call) in &calls {
+    for (id, (_, call)) in &calls {
         wrong.extend(told_in_order(call).map(|why| format!("{id} of `{}`: {why}", call.tool)));
     }
     for (key, effect) in &lock(&world.outside).effects {
@@ -44,7 +44,7 @@ pub(super) fn check(world: &World, all: &BTreeMap<SessionId, Told>) {
         }
         let call = key.parse::<CallId>().ok().and_then(|id| calls.get(&id));
         let why = match call {
-            Some(call) => agrees(call, effect),
+            Some((told, call)) => agrees(world, told, call, effect),
             None => Some("the journal does not know it".to_owned()),
         };
         wrong.extend(why.map(|why| format!("{key} of `{}`: {why}", effect.tool)));
@@ -52,8 +52,8 @@ pub(super) fn check(world: &World, all: &BTreeMap<SessionId, Told>) {
     for ((session, asked), times) in &*lock(&world.asks) {
         let Some(told) = all.get(session) else { continue };
         let is_asked = told
-            .events
-            .iter()
+            .journal
+            .own()
             .any(|event| event.offset.0 == *asked && matches!(event.fact, Fact::ModelAsked(_)));
         if *times > 1 || !is_asked {
             wrong.push(format!("{session} @{asked}: a model was asked {times} times"));
@@ -67,9 +67,13 @@ pub(super) fn check(world: &World, all: &BTreeMap<SessionId, Told>) {
 fn read(told: &Told) -> Result<BTreeMap<CallId, Call>, String> {
     let mut calls: BTreeMap<CallId, Call> = BTreeMap::new();
     let mut asked: BTreeMap<ApprovalId, (CallId, Question)> = BTreeMap::new();
-    for event in &told.events {
+    let origins = calls_of_origins(told);
+    for event in told.journal.own() {
         let at = event.offset;
         let unknown = |call: CallId| format!("event {at} is about {call}, which nobody intended");
+        if call_of(&event.fact).is_some_and(|call| origins.contains(&call)) {
+            continue;
+        }
         match &event.fact {
             Fact::ToolIntended(fact) => {
                 let call = Call {
@@ -119,6 +123,27 @@ fn read(told: &Told) -> Result<BTreeMap<CallId, Call>, String> {
     Ok(calls)
 }
 
+/// Calls that a fork begins with: what becomes of them is for its origin to
+/// tell; the fork only says that for itself they are over.
+fn calls_of_origins(told: &Told) -> BTreeSet<CallId> {
+    let before = told.journal.events.iter().take_while(|event| event.offset.0 <= told.journal.base);
+    before
+        .filter_map(|event| match &event.fact {
+            Fact::ToolIntended(fact) => Some(fact.call),
+            _ => None,
+        })
+        .collect()
+}
+
+fn call_of(fact: &Fact) -> Option<CallId> {
+    match fact {
+        Fact::ToolStarted(fact) => Some(fact.call),
+        Fact::ToolOutcome(fact) => Some(fact.call),
+        Fact::ToolObserved(fact) => Some(fact.call),
+        _ => None,
+    }
+}
+
 /// What is not right about a call's records.
 fn told_in_order(call: &Call) -> Option<String> {
     let Some((outcome, what)) = &call.outcome else { return Some("it has no outcome".into()) };
@@ -148,8 +173,8 @@ fn told_in_order(call: &Call) -> Option<String> {
 }
 
 /// What is not right about what was done outside.
-fn agrees(call: &Call, effect: &Effect) -> Option<String> {
-    let mut seen = std::collections::BTreeSet::new();
+fn agrees(world: &World, of: &Told, call: &Call, effect: &Effect) -> Option<String> {
+    let mut seen = BTreeSet::new();
     for (attempt, head) in &effect.sent {
         if !seen.insert(attempt) {
             return Some(format!("its start {attempt} was sent twice"));
@@ -177,10 +202,12 @@ fn agrees(call: &Call, effect: &Effect) -> Option<String> {
     }
     match &call.outcome {
         Some((_, Outcome::Refused(_))) => Some("it was sent, and told to be refused".into()),
-        Some((_, Outcome::Ok(Content::Inline(told)) | Outcome::Failed(Content::Inline(told))))
-            if effect.tool != "wait" =>
-        {
-            let known = effect.results.iter().any(|result| told == result);
+        Some((_, Outcome::Ok(content) | Outcome::Failed(content))) if effect.tool != "wait" => {
+            let told = match of.journal.content(world, content) {
+                Ok(told) => told,
+                Err(error) => return Some(error),
+            };
+            let known = effect.results.iter().any(|result| told == *result);
             (!known).then(|| format!("its outcome {told} is not {:?}", effect.results))
         }
         _ => None,

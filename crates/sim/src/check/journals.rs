@@ -40,13 +40,14 @@ pub(super) fn check(world: &World, told: &Told) {
     }
     loaded(world, session, &state);
     heard(world, told);
+    contents(world, told);
 }
 
 fn fold(told: &Told) -> Result<State, String> {
     let mut state = State::default();
     let mut unit = None;
     let mut before = std::collections::BTreeSet::new();
-    for event in &told.events {
+    for event in &told.journal.events {
         within_limits(&state, event)?;
         state.apply(event).map_err(|error| error.to_string())?;
         if unit != Some(event.unit) {
@@ -101,7 +102,7 @@ fn loaded(world: &World, session: SessionId, state: &State) {
 /// Listeners heard the journal.
 fn heard(world: &World, told: &Told) {
     let journal: BTreeMap<Offset, &Event> =
-        told.events.iter().map(|event| (event.offset, event)).collect();
+        told.journal.events.iter().map(|event| (event.offset, event)).collect();
     let book = lock(&world.book);
     let listeners = book.listeners.iter();
     for listener in listeners.filter(|listener| listener.session == Some(told.row.id)) {
@@ -112,6 +113,17 @@ fn heard(world: &World, told: &Told) {
             let said = format!("a listener heard event {} as {:?}", event.offset, event.fact);
             drop(book);
             return world.wrong(said);
+        }
+    }
+}
+
+/// What events name lies where they say.
+fn contents(world: &World, told: &Told) {
+    for event in &told.journal.events {
+        for content in super::counts::contents(&event.fact) {
+            if let Err(error) = told.journal.content(world, content) {
+                world.wrong(format!("{} @{}: {error}", told.row.id, event.offset));
+            }
         }
     }
 }

@@ -46,8 +46,16 @@ pub(crate) fn took_effect(world: &World, machine: usize, unit: &Unit) {
             if let Some(session) = session {
                 let row = at_once(sessions::get(&*world.store, &world.tenant, session));
                 let row = row.and_then(Result::ok).flatten();
+                let before = leases.sessions.get(&session).and_then(|seen| seen.node);
                 let wrong = leases.session(machine, unit, session, row.as_ref(), now);
+                let after = leases.sessions.get(&session).and_then(|seen| seen.node);
                 drop(leases);
+                if let (Some(row), false) = (&row, events_of(unit).is_empty()) {
+                    super::steps::added(world, unit, session, row);
+                }
+                if before.zip(after).is_some_and(|(before, after)| before != after) {
+                    world.count("session taken from a dead node");
+                }
                 for what in wrong {
                     world.wrong(what);
                 }
@@ -91,8 +99,10 @@ impl Leases {
             self.sessions.insert(session, gone);
             return wrong;
         };
+        // A fork is made without a worker, and taken when it is given something.
+        let is_birth = unit.label() == "sessions.fork";
         let writer = row.node.and_then(|node| self.nodes.get(&node)).map(|life| life.machine);
-        if added > 0 && writer != Some(machine) {
+        if added > 0 && writer != Some(machine) && !is_birth {
             wrong.push(format!(
                 "n{machine} adds events to {name}, which is in the hands of {writer:?}"
             ));

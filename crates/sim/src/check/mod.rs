@@ -1,25 +1,27 @@
 //! What must be true of every world: as units take effect, and at its end.
 
 pub(crate) mod leases;
+pub(crate) mod steps;
 
 mod calls;
+mod counts;
+mod forks;
 mod journals;
 mod requests;
 mod timers;
 
 use std::collections::BTreeMap;
 
-use freehold_runtime::event::Event;
 use freehold_store::sessions::{self, Session};
 use freehold_types::{PageRequest, SessionId};
 
-use crate::journal::{self, at_once};
+use crate::journal::{self, Journal, at_once};
 use crate::world::World;
 
 /// A session and its whole journal.
 pub(crate) struct Told {
     pub(crate) row: Session,
-    pub(crate) events: Vec<Event>,
+    pub(crate) journal: Journal,
 }
 
 /// Compares all that was sent, heard and done with the journals. Gives how many
@@ -32,14 +34,16 @@ pub(crate) fn at_the_end(world: &World) -> u64 {
             return 0;
         }
     };
-    let count = all.values().map(|told| told.events.len() as u64).sum();
+    let count = all.values().map(|told| told.journal.own().count() as u64).sum();
     if world.is_wrong() {
         return count;
     }
     for told in all.values() {
         journals::check(world, told);
         timers::check(world, told);
+        counts::count(world, told);
     }
+    forks::check(world, &all);
     calls::check(world, &all);
     requests::check(world, &all);
     count
@@ -53,9 +57,13 @@ fn everything(world: &World) -> Result<BTreeMap<SessionId, Told>, String> {
         let found = at_once(sessions::list(&*world.store, &world.tenant, None, &page));
         let found = found.ok_or("it waits")?.map_err(|error| error.to_string())?;
         for row in found.items {
-            let events = journal::events(world, row.id)
-                .map_err(|error| format!("the journal of {} cannot be read: {error}", row.id))?;
-            all.insert(row.id, Told { row, events });
+            let read = journal::read(world, row.id);
+            let read =
+                read.map_err(|error| format!("the journal of {} cannot be read: {error}", row.id))?;
+            // A fork of which its parent's end was the end is not there.
+            if let Some(journal) = read {
+                all.insert(row.id, Told { row, journal });
+            }
         }
         match found.next {
             Some(next) => page.after = Some(next),

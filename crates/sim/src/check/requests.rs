@@ -6,14 +6,16 @@ use freehold_runtime::event::{Content, Event, Fact, LapseReason, Outcome, TimerP
 use freehold_types::SessionId;
 
 use super::Told;
-use crate::book::{Book, Request};
+use crate::book::{Book, Request, WORD};
 use crate::world::{World, lock};
 
 pub(super) fn check(world: &World, all: &BTreeMap<SessionId, Told>) {
     let mut said: BTreeMap<String, Vec<(SessionId, u64)>> = BTreeMap::new();
     for (session, told) in all {
-        for event in &told.events {
-            if let Some(word) = brought(&event.fact).and_then(word_in) {
+        for event in told.journal.own() {
+            let content = brought(&event.fact);
+            let content = content.and_then(|content| told.journal.content(world, content).ok());
+            if let Some(word) = content.as_ref().and_then(word_in) {
                 said.entry(word).or_default().push((*session, event.offset.0));
             }
         }
@@ -51,11 +53,10 @@ fn brought(fact: &Fact) -> Option<&Content> {
     }
 }
 
-fn word_in(content: &Content) -> Option<String> {
-    let Content::Inline(value) = content else { return None };
-    let text = value.to_string();
-    let number = text.split("word-").nth(1)?.split('-').next()?;
-    Some(format!("word-{number}-"))
+fn word_in(content: &serde_json::Value) -> Option<String> {
+    let text = content.to_string();
+    let number = text.split(WORD).nth(1)?.split('-').next()?;
+    Some(format!("{WORD}{number}-"))
 }
 
 /// How a request and the journals disagree.
@@ -90,7 +91,7 @@ fn unlike(request: &Request, places: &[(SessionId, u64)], book: &Book) -> Option
 fn decisions(book: &Book, all: &BTreeMap<SessionId, Told>) -> Vec<String> {
     let lost = book.decided.iter().filter(|(session, approval, verdict)| {
         let Some(told) = all.get(session) else { return false };
-        !told.events.iter().any(|Event { fact, .. }| match fact {
+        !told.journal.events.iter().any(|Event { fact, .. }| match fact {
             Fact::ApprovalDecided(decided) => {
                 decided.approval == *approval && decided.verdict == *verdict
             }
@@ -108,7 +109,7 @@ fn decisions(book: &Book, all: &BTreeMap<SessionId, Told>) -> Vec<String> {
 fn answers(book: &Book, all: &BTreeMap<SessionId, Told>) -> Vec<String> {
     let lost = book.answered.iter().filter(|(session, call, word)| {
         let Some(told) = all.get(session) else { return false };
-        !told.events.iter().any(|Event { fact, .. }| match fact {
+        !told.journal.events.iter().any(|Event { fact, .. }| match fact {
             Fact::ToolOutcome(outcome) if outcome.call == *call => {
                 matches!(&outcome.outcome, Outcome::Ok(Content::Inline(text)) if text == word)
             }

@@ -17,7 +17,7 @@ struct Timer {
 
 pub(super) fn check(world: &World, told: &Told) {
     let mut timers: BTreeMap<TimerId, Timer> = BTreeMap::new();
-    for event in &told.events {
+    for event in &told.journal.events {
         let wrong = match &event.fact {
             Fact::TimerSet(set) => {
                 let timer =
@@ -42,10 +42,17 @@ pub(super) fn check(world: &World, told: &Told) {
                     Some("is to fire again, although it fires once")
                 } else if fired.next.is_some_and(|next| next <= fired.due) {
                     Some("is to fire again before it fired")
+                } else if fired.next != timer.repeat.next(fired.due, event.at) {
+                    Some("is to fire again at another time than it should")
                 } else {
                     None
                 }
             }),
+            // Those of its origin are the origin's.
+            Fact::ForkedFrom(_) => {
+                timers.clear();
+                None
+            }
             _ => None,
         };
         if let Some(wrong) = wrong {

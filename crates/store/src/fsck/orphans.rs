@@ -47,7 +47,8 @@ pub(super) async fn check(db: &dyn Db, found: &mut impl FnMut(Finding)) -> Resul
             for mut row in rows {
                 let (tenant, session) = (row.parse()?, row.parse()?);
                 after = (format!("{tenant}"), format!("{session}"));
-                found(Finding { tenant, session, problem: Problem::Orphan { table } });
+                let problem = Problem::Orphan { table };
+                found(Finding { tenant, session, problem, repaired: false });
             }
         }
     }

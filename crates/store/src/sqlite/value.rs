@@ -67,55 +67,106 @@ impl<'c> Prepared<'c> {
         Ok(Self { statement, places })
     }
 
-    fn bind(&mut self, args: &[Value]) -> Result<(), DbError> {
+    /// Gives the statement its arguments. It keeps those of its last run, which
+    /// are `bound`: what is the same as then need not be copied into it again.
+    fn bind(&mut self, args: &[Value], bound: &[Value]) -> Result<(), DbError> {
         let wanted = self.places.len();
         if wanted != args.len() {
             let given = args.len();
             return Err(DbError::Other(format!("{given} arguments for {wanted} placeholders")));
         }
-        for (index, arg) in self.places.iter().filter_map(|place| args.get(*place)).enumerate() {
-            self.statement.raw_bind_parameter(index + 1, Argument(arg)).map_err(|e| fault(&e))?;
+        for (index, place) in self.places.iter().enumerate() {
+            let Some(arg) = args.get(*place) else { continue };
+            if bound.get(*place).is_none_or(|bound| !is_same(bound, arg)) {
+                let bind = self.statement.raw_bind_parameter(index + 1, Argument(arg));
+                bind.map_err(|e| fault(&e))?;
+            }
         }
         Ok(())
     }
 }
 
-/// Runs statements that change rows. The last one stays at hand: a unit tends
-/// to repeat it.
-pub(super) struct Runner<'c> {
-    connection: &'c Connection,
-    last: Option<(&'static str, Prepared<'c>)>,
+/// Whether two arguments are the same, as far as that is seen at a glance: texts
+/// and bytes are if they are shared.
+fn is_same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::I64(a), Value::I64(b)) => a == b,
+        (Value::Text(Some(a)), Value::Text(Some(b))) => Arc::ptr_eq(a, b),
+        (Value::Text(None), Value::Text(None)) => true,
+        (Value::Bytes(Some(a)), Value::Bytes(Some(b))) => Arc::ptr_eq(a, b),
+        // Two floats may be equal and differ in their bits.
+        _ => false,
+    }
 }
 
-impl<'c> Runner<'c> {
+/// Statements that a runner has at hand.
+const AT_HAND: usize = 24;
+
+/// A connection, and the statements that it ran of late: units tend to be alike.
+pub(super) struct Hand<'c> {
+    connection: &'c Connection,
+    /// The latest first.
+    statements: Vec<(&'static str, Prepared<'c>)>,
+}
+
+impl<'c> Hand<'c> {
     pub(super) fn new(connection: &'c Connection) -> Self {
-        Self { connection, last: None }
+        Self { connection, statements: Vec::new() }
+    }
+
+    /// Has a statement come first. Gives the place where it was; `None` if it is new.
+    fn take_up(&mut self, sql: &'static str) -> Result<Option<usize>, DbError> {
+        // Compared by address: comparing the text would cost what is saved.
+        let known = self.statements.iter().position(|(known, _)| std::ptr::eq(*known, sql));
+        if let Some(at) = known {
+            self.statements.swap(at, 0);
+        } else {
+            // Back into the connection's cache first.
+            self.statements.truncate(AT_HAND - 1);
+            self.statements.insert(0, (sql, Prepared::new(self.connection, sql)?));
+        }
+        Ok(known)
+    }
+}
+
+/// Runs statements that change rows, for as long as the units live: a statement
+/// keeps what it was given last, so that it need not be given again.
+pub(super) struct Runner<'h, 'c, 'a> {
+    hand: &'h mut Hand<'c>,
+    /// What the statements at hand were given, in their order.
+    bound: Vec<&'a [Value]>,
+}
+
+impl<'h, 'c, 'a> Runner<'h, 'c, 'a> {
+    pub(super) fn new(hand: &'h mut Hand<'c>) -> Self {
+        let bound = vec![&[] as &[Value]; hand.statements.len()];
+        Self { hand, bound }
+    }
+
+    /// The connection.
+    pub(super) fn connection(&self) -> &'c Connection {
+        self.hand.connection
     }
 
     /// Tells how many rows the statement changed.
-    pub(super) fn execute(&mut self, sql: &'static str, args: &[Value]) -> Result<u64, DbError> {
-        let (_, prepared) = match self.last.take() {
-            // Compared by address: comparing the text would cost what is saved.
-            Some(last) if std::ptr::eq(last.0, sql) => self.last.insert(last),
-            other => {
-                // Back into the connection's cache first.
-                drop(other);
-                self.last.insert((sql, Prepared::new(self.connection, sql)?))
-            }
+    pub(super) fn execute(&mut self, sql: &'static str, args: &'a [Value]) -> Result<u64, DbError> {
+        if let Some(at) = self.hand.take_up(sql)? {
+            self.bound.swap(at, 0);
+        } else {
+            self.bound.truncate(AT_HAND - 1);
+            self.bound.insert(0, &[]);
+        }
+        let (Some((_, prepared)), Some(bound)) =
+            (self.hand.statements.first_mut(), self.bound.first_mut())
+        else {
+            return Err(DbError::Other("no statement".into()));
         };
-        prepared.bind(args)?;
+        // If this fails in the middle, nobody knows what it has.
+        prepared.bind(args, std::mem::take(bound))?;
+        *bound = args;
         let changed = prepared.statement.raw_execute().map_err(|e| fault(&e))?;
         Ok(u64::try_from(changed).unwrap_or(u64::MAX))
     }
-}
-
-/// Runs one statement that changes rows, and tells how many.
-pub(super) fn execute(
-    connection: &Connection,
-    sql: &'static str,
-    args: &[Value],
-) -> Result<u64, DbError> {
-    Runner::new(connection).execute(sql, args)
 }
 
 /// Runs a query and takes all its rows.
@@ -125,7 +176,7 @@ pub(crate) fn query(
     args: &[Value],
 ) -> Result<Vec<Row>, DbError> {
     let mut prepared = Prepared::new(connection, sql)?;
-    prepared.bind(args)?;
+    prepared.bind(args, &[])?;
     let width = prepared.statement.column_count();
     let mut found = Vec::new();
     let mut rows = prepared.statement.raw_query();
@@ -184,6 +235,37 @@ mod tests {
         let db = Connection::open_in_memory().unwrap();
         assert!(matches!(query(&db, "SELECT $1, $2", &args![1_i64]), Err(DbError::Other(_))));
         assert!(matches!(query(&db, "SELECT 1", &args![1_i64]), Err(DbError::Other(_))));
+    }
+
+    #[test]
+    fn a_statement_that_is_repeated_gets_what_has_changed() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch("CREATE TABLE t (a, b, c)").unwrap();
+        let shared: Arc<str> = "shared".into();
+        let rows = [
+            args![1_i64, Arc::clone(&shared), None::<&str>],
+            args![1_i64, Arc::clone(&shared), "now"],
+            args![None::<i64>, "other", "now"],
+            args![2_i64, None::<&str>, None::<&str>],
+            args![2_i64, shared, 0.5],
+        ];
+        let mut runner = Runner::new(&db);
+        for row in &rows {
+            assert_eq!(runner.execute("INSERT INTO t VALUES ($2, $1, $3)", row), Ok(1));
+        }
+        let found = query(&db, "SELECT b, a, c FROM t ORDER BY rowid", &[]).unwrap();
+        for (mut found, row) in found.into_iter().zip(&rows) {
+            for value in row {
+                match value {
+                    Value::I64(n) => assert_eq!(found.take::<Option<i64>>(), Ok(*n)),
+                    Value::F64(x) => assert_eq!(found.take::<Option<f64>>(), Ok(*x)),
+                    Value::Text(text) => {
+                        assert_eq!(found.take::<Option<Arc<str>>>(), Ok(text.clone()));
+                    }
+                    Value::Bytes(_) => unreachable!(),
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The one thread that writes: many units a commit, each in a savepoint.
+//! The one thread that writes: many units a commit; if one of them fails, each
+//! in a savepoint.
 
 use std::sync::atomic::Ordering;
 
@@ -9,7 +10,7 @@ use tokio::sync::oneshot;
 use super::Counters;
 use super::checkpoint::Doorbell;
 use super::queue::{AbandonOnExit, Queue};
-use super::value::{Runner, execute, fault};
+use super::value::{Hand, Runner, fault};
 
 /// Bounds of one commit, so that nobody waits long behind others.
 const COMMIT_MAX_UNITS: usize = 1024;
@@ -32,10 +33,11 @@ pub(super) fn run(
     counters: &Counters,
 ) {
     let _abandon = AbandonOnExit(queue);
+    let mut hand = Hand::new(connection);
     while let Some(jobs) = queue.take(COMMIT_MAX_UNITS, COMMIT_MAX_WEIGHT) {
         let (units, answers): (Vec<Unit>, Vec<_>) =
             jobs.into_iter().map(|job| (job.unit, job.answer)).unzip();
-        let outcomes = match commit(connection, &units) {
+        let outcomes = match commit(&mut hand, &units) {
             Ok(outcomes) => {
                 counters.commits.fetch_add(1, Ordering::Relaxed);
                 counters.units.fetch_add(units.len() as u64, Ordering::Relaxed);
@@ -54,43 +56,75 @@ pub(super) fn run(
 /// Runs units in one transaction. `Err` if that came to nothing as a whole;
 /// else what became of each. No outcome is true before this returns, not even
 /// a failed guard: it may have failed on another unit's uncommitted rows.
-fn commit(connection: &Connection, units: &[Unit]) -> Result<Vec<Outcome>, DbError> {
-    execute(connection, "BEGIN IMMEDIATE", &[])?;
-    let mut outcomes = Vec::with_capacity(units.len());
-    for unit in units {
-        let outcome = run_unit(connection, unit);
-        if connection.is_autocommit() {
-            // A full disk or an IO error made SQLite undo the whole
-            // transaction, the units before this one included.
-            return Err(undone(outcome));
-        }
-        outcomes.push(outcome);
-    }
+fn commit(hand: &mut Hand<'_>, units: &[Unit]) -> Result<Vec<Outcome>, DbError> {
+    let runner = &mut Runner::new(hand);
+    begin(runner)?;
+    let outcomes = match run_all(runner, units) {
+        Some(outcomes) => outcomes,
+        None => run_each(runner, units)?,
+    };
+    let connection = runner.connection();
     if let Err(error) = connection.prepare_cached("COMMIT").and_then(|mut s| s.raw_execute()) {
         if !connection.is_autocommit() {
-            execute(connection, "ROLLBACK", &[])?;
+            execute(runner, "ROLLBACK")?;
         }
         return Err(in_doubt(fault(&error)));
     }
     Ok(outcomes)
 }
 
+/// Begins a transaction; one that is open comes to nothing.
+fn begin(runner: &mut Runner<'_, '_, '_>) -> Result<(), DbError> {
+    if !runner.connection().is_autocommit() {
+        execute(runner, "ROLLBACK")?;
+    }
+    execute(runner, "BEGIN IMMEDIATE").map(drop)
+}
+
+/// Runs units without a way back for each, for that costs a copy of every page
+/// that a unit changes. `None` once one fails, and then nothing counts.
+fn run_all<'a>(runner: &mut Runner<'_, '_, 'a>, units: &'a [Unit]) -> Option<Vec<Outcome>> {
+    units.iter().map(|unit| run_statements(runner, unit).ok().map(Ok)).collect()
+}
+
+/// Runs units anew in a fresh transaction, each in a savepoint.
+fn run_each<'a>(
+    runner: &mut Runner<'_, '_, 'a>,
+    units: &'a [Unit],
+) -> Result<Vec<Outcome>, DbError> {
+    begin(runner)?;
+    let mut outcomes = Vec::with_capacity(units.len());
+    for unit in units {
+        let outcome = run_saved(runner, unit);
+        if runner.connection().is_autocommit() {
+            // A full disk or an IO error made SQLite undo the whole
+            // transaction, the units before this one included.
+            return Err(undone(outcome));
+        }
+        outcomes.push(outcome);
+    }
+    Ok(outcomes)
+}
+
 /// Runs a unit in a savepoint; if it fails, nothing of it remains.
 pub(crate) fn run_unit(connection: &Connection, unit: &Unit) -> Outcome {
-    execute(connection, "SAVEPOINT unit", &[])?;
-    let outcome = run_statements(connection, unit);
-    if outcome.is_err() && !connection.is_autocommit() {
-        execute(connection, "ROLLBACK TO unit", &[])?;
+    run_saved(&mut Runner::new(&mut Hand::new(connection)), unit)
+}
+
+fn run_saved<'a>(runner: &mut Runner<'_, '_, 'a>, unit: &'a Unit) -> Outcome {
+    execute(runner, "SAVEPOINT unit")?;
+    let outcome = run_statements(runner, unit);
+    if outcome.is_err() && !runner.connection().is_autocommit() {
+        execute(runner, "ROLLBACK TO unit")?;
     }
-    if !connection.is_autocommit() {
-        execute(connection, "RELEASE unit", &[])?;
+    if !runner.connection().is_autocommit() {
+        execute(runner, "RELEASE unit")?;
     }
     outcome
 }
 
-fn run_statements(connection: &Connection, unit: &Unit) -> Outcome {
+fn run_statements<'a>(runner: &mut Runner<'_, '_, 'a>, unit: &'a Unit) -> Outcome {
     let mut changed = Vec::with_capacity(unit.statements().len());
-    let mut runner = Runner::new(connection);
     for (index, statement) in unit.statements().iter().enumerate() {
         let found = runner.execute(statement.sql, &statement.args)?;
         match statement.guard {
@@ -106,6 +140,10 @@ fn run_statements(connection: &Connection, unit: &Unit) -> Outcome {
         }
     }
     Ok(UnitReceipt { changed })
+}
+
+fn execute(runner: &mut Runner<'_, '_, '_>, sql: &'static str) -> Result<u64, DbError> {
+    runner.execute(sql, &[])
 }
 
 /// The error for units that went down with another one's.
@@ -153,7 +191,8 @@ mod tests {
         let db = table();
         let mut guarded = insert(2);
         guarded.expect(1, "DELETE FROM t WHERE a = $1", args![9_i64]);
-        let outcomes = commit(&db, &[insert(1), guarded, insert(1), insert(3)]).unwrap();
+        let units = [insert(1), guarded, insert(1), insert(3)];
+        let outcomes = commit(&mut Runner::new(&db), &units).unwrap();
         assert_eq!(outcomes[0], Ok(UnitReceipt { changed: vec![1] }));
         let failed = DbError::GuardFailed { unit: "insert", statement: 1, expected: 1, found: 0 };
         assert_eq!(outcomes[1], Err(failed));
@@ -171,11 +210,11 @@ mod tests {
         let mut small = Unit::new("small");
         small.run("INSERT INTO t (a) VALUES (zeroblob($1))", args![10_i64]);
         let units = [small.clone(), big];
-        match commit(&db, &units) {
+        match commit(&mut Runner::new(&db), &units) {
             // SQLite may undo the statement alone or the whole transaction.
             Ok(outcomes) => assert!(matches!(outcomes[1], Err(DbError::Full(_)))),
             Err(error) => assert!(matches!(error, DbError::Full(_)), "{error}"),
         }
-        assert!(commit(&db, &[small]).unwrap()[0].is_ok());
+        assert!(commit(&mut Runner::new(&db), &[small]).unwrap()[0].is_ok());
     }
 }

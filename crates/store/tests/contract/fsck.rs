@@ -7,13 +7,14 @@ use freehold_store::blobs::{self, BlobRef};
 use freehold_store::deletion;
 use freehold_store::forks::{self, Lineage};
 use freehold_store::fsck::{
-    self, Begin, Derive, Finding, Looked, Problem, Projections, Table, Underived,
+    Begin, Derive, Error, Expected, Finding, Fsck, Looked, Named, Problem, Table, Trouble,
+    Underived, Unopened,
 };
 use freehold_store::idempotency::{self, Accepted};
 use freehold_store::journal::{self, Event};
 use freehold_store::timers::{self, Timer};
 use freehold_store::waits::{self, Wait};
-use freehold_types::{BoxFuture, Db, SessionId, TenantId, Unit, args};
+use freehold_types::{BlobError, BoxFuture, Db, SessionId, TenantId, Unit, args};
 
 use crate::samples::{append, at, begin, event, new_session, session, unit, write_id};
 
@@ -22,22 +23,40 @@ use crate::samples::{append, at, begin, event, new_session, session, unit, write
 struct Timers(BTreeMap<Arc<str>, (jiff::Timestamp, u64)>);
 
 impl Derive for Timers {
-    fn take(&mut self, event: &Event) -> Result<(), String> {
-        let text = String::from_utf8(event.body.to_vec()).map_err(|error| error.to_string())?;
+    fn take(&mut self, event: &Event) -> Result<Named, Trouble> {
+        let text = String::from_utf8(event.body.to_vec()).unwrap();
         let words: Vec<_> = text.split(' ').collect();
         match words[..] {
             ["set", name, second] => {
-                let due = at(second.parse().map_err(|_| format!("when is {second}?"))?);
-                self.0.insert(name.into(), (due, event.offset));
+                let when = second.parse();
+                let when = when.map_err(|_| Trouble::Illegal(format!("when is {second}?")))?;
+                self.0.insert(name.into(), (at(when), event.offset));
             }
             ["clear", name] => drop(self.0.remove(name)),
             _ => {}
         }
-        Ok(())
+        self.named(event)
     }
 
-    fn expected(&self) -> Projections {
-        Projections { timers: Some(self.0.clone()), ..Projections::default() }
+    /// An event `key NAME` came of that key, `blob` of a blob.
+    fn named(&self, event: &Event) -> Result<Named, Trouble> {
+        let text = String::from_utf8(event.body.to_vec()).unwrap();
+        let key = text.strip_prefix("key ").map(|name| (name.into(), Arc::from([1])));
+        let blob = BlobRef { hash: Arc::from([7; 32]), size: 5 };
+        let blobs = (text == "blob").then_some(blob).into_iter().collect();
+        Ok(Named { key, is_silent: false, blobs })
+    }
+
+    fn snapshot(&self, body: &[u8]) -> Result<(), String> {
+        if body == [1] { Ok(()) } else { Err("it is not 1".into()) }
+    }
+
+    fn expected(&self) -> Expected {
+        Expected { timers: Some(self.0.clone()), ..Expected::default() }
+    }
+
+    fn blob<'a>(&'a self, _: &'a [u8; 32]) -> BoxFuture<'a, Result<(), BlobError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 
@@ -48,15 +67,22 @@ impl Begin for Derived {
         &'a self,
         _: &'a TenantId,
         _: &'a Lineage,
-    ) -> BoxFuture<'a, Result<Option<Box<dyn Derive>>, String>> {
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Derive>>, Unopened>> {
         Box::pin(std::future::ready(Ok(Some(Box::<Timers>::default() as _))))
     }
 }
 
 async fn look(db: &dyn Db, begin: &dyn Begin) -> (Looked, Vec<Problem>) {
-    let mut problems = Vec::new();
-    let looked = fsck::run(db, begin, |Finding { problem, .. }| problems.push(problem)).await;
-    (looked.unwrap(), problems)
+    let (looked, found) = run(db, begin, false).await;
+    (looked, found.into_iter().map(|(problem, _)| problem).collect())
+}
+
+async fn run(db: &dyn Db, begin: &dyn Begin, repair: bool) -> (Looked, Vec<(Problem, bool)>) {
+    let mut found = Vec::new();
+    let fsck = Fsck { db, begin, blobs: None, now: at(1_000), repair };
+    let told = |Finding { problem, repaired, .. }| found.push((problem, repaired));
+    let looked: Result<Looked, Error> = fsck.run(told).await;
+    (looked.unwrap(), found)
 }
 
 async fn problems(db: &dyn Db) -> Vec<Problem> {
@@ -72,7 +98,8 @@ fn timer(session: SessionId, id: &str, second: i64, offset: u64) -> Timer {
 async fn whole(db: &dyn Db, n: u32) -> SessionId {
     let main = TenantId::main();
     let session = begin(db, &main, n).await;
-    let mut events = vec![event("set a 5"), event("set b 6"), event("clear b")];
+    let mut events =
+        vec![event("set a 5"), event("set b 6"), event("clear b"), event("key key"), event("blob")];
     events.resize(150, event("x"));
     let mut first = unit(&append(&main, session, 0, &events));
     timers::set(&mut first, &timer(session, "a", 5, 1));
@@ -82,7 +109,7 @@ async fn whole(db: &dyn Db, n: u32) -> SessionId {
         &mut first,
         &Wait { tenant: main.clone(), session, id, kind, since, expires_at, offset },
     );
-    let accepted = Accepted { request_hash: Arc::from([1]), offset: 3 };
+    let accepted = Accepted { request_hash: Arc::from([1]), offset: 4 };
     idempotency::accept(&mut first, &main, session, "key", &accepted);
     blobs::refer(&mut first, &main, session, &BlobRef { hash: Arc::from([7; 32]), size: 5 });
     db.write(first).await.unwrap();
@@ -116,7 +143,7 @@ pub(crate) async fn what_is_whole_is_found_whole(db: &dyn Db) {
     for begin in [&Derived as &dyn Begin, &Underived] {
         let (looked, problems) = look(db, begin).await;
         assert_eq!(problems, []);
-        assert_eq!(looked, Looked { sessions: 3, events: 302, moving: 0 });
+        assert_eq!(looked, Looked { sessions: 3, events: 302, blobs: 0, moving: 0 });
     }
     // Its parent is deleted and keeps what it needs.
     db.write(deletion::delete(&main, parent, at(9))).await.unwrap();
@@ -150,8 +177,8 @@ pub(crate) async fn each_damage_of_a_journal_is_found(db: &dyn Db) {
     let mut nonsense = Unit::new("spoil");
     nonsense.expect(1, sql, args!["main", three.to_string(), b"set z never".to_vec()]);
     db.write(nonsense).await.unwrap();
-    let why = "at the event 40: when is never?".into();
-    assert_eq!(problems(db).await[4..], [Problem::Underivable { why }]);
+    let why = "when is never?".into();
+    assert_eq!(problems(db).await[4..], [Problem::Illegal { offset: 40, why }]);
 }
 
 pub(crate) async fn each_damage_of_a_projection_is_found(db: &dyn Db) {
@@ -161,13 +188,13 @@ pub(crate) async fn each_damage_of_a_projection_is_found(db: &dyn Db) {
     assert_eq!(look(db, &Underived).await.1, [Problem::NoEvent { table, name, offset: 301 }]);
     spoil(db, "DELETE FROM waits WHERE tenant = $1 AND session = $2", one).await;
     spoil(db, "UPDATE timers SET id = 'other' WHERE tenant = $1 AND session = $2", one).await;
-    let table = Table::Timers;
+    let (table, shown) = (Table::Timers, format!("{:?}", (at(5), 1)));
     let name = |name: &str| Arc::from(name);
     assert_eq!(
         problems(db).await,
         [
-            Problem::Missing { table, name: name("a") },
-            Problem::Extra { table, name: name("other") }
+            Problem::Missing { table, name: name("a"), expected: shown.clone() },
+            Problem::Extra { table, name: name("other"), found: shown }
         ]
     );
     assert_eq!(look(db, &Underived).await.1, [], "nobody can tell");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use freehold_store::blobs::{self, BlobRef};
 use freehold_store::idempotency::{self, Accepted};
 use freehold_store::imports::{self, Import, Outcome, Taken};
-use freehold_store::journal::NewEvent;
+use freehold_store::journal::{Append, NewEvent};
 use freehold_store::sessions::NewSession;
 use freehold_store::{deletion, fsck, journal, sessions, settle, timelines};
 use freehold_types::{Db, DbError, PageRequest, SessionId, TenantId, Unit, UnitId};
@@ -33,9 +33,9 @@ fn written(texts: &[&str]) -> Vec<(UnitId, NewEvent)> {
 fn last(import: &Import, head: u64) -> Unit {
     let mut unit = Unit::new("finish");
     let new = NewSession { timeline: 3, ..new_session(&import.tenant, 1) };
-    import.finish(&mut unit, &NewSession { id: import.session, ..new }, head, at(5));
+    import.finish(&mut unit, &NewSession { id: import.session, ..new }, (head, 4), at(5));
     let events = [event("arrived")];
-    let append = append(&import.tenant, import.session, head, &events);
+    let append = Append { epoch: 4, ..append(&import.tenant, import.session, head, &events) };
     journal::append(&mut unit, &append).unwrap();
     unit
 }

@@ -123,14 +123,21 @@ pub(crate) async fn what_a_dead_node_held_is_found(db: &dyn Db) {
     assert_eq!(leases::next_holder(db, None).await.unwrap(), Some(first));
     assert_eq!(leases::next_holder(db, Some(first)).await.unwrap(), Some(id("node_", 8)));
     assert_eq!(leases::next_holder(db, Some(id("node_", 8))).await.unwrap(), None);
-    let some = leases::held(db, first, None, 2).await.unwrap();
+    let some = leases::held(db, first, None, None, 2).await.unwrap();
     let last = some.last().map(|held| (&held.tenant, held.session));
-    let rest = leases::held(db, first, last, 2).await.unwrap();
+    let rest = leases::held(db, first, None, last, 2).await.unwrap();
     let all: Vec<_> = some.iter().chain(&rest).map(|held| (&held.tenant, held.session)).collect();
     assert_eq!(all, [(&a, id("sess_", 1)), (&b, id("sess_", 1)), (&b, id("sess_", 3))]);
     // Taken over, it is found no more under the dead one's name.
     db.write(leases::claim(&claim(&a, all[0].1, some[0].epoch, 9))).await.unwrap();
-    assert_eq!(leases::held(db, first, None, 9).await.unwrap().len(), 2);
+    assert_eq!(leases::held(db, first, None, None, 9).await.unwrap().len(), 2);
+    let events = [event("at work")];
+    let mut running = append(&b, id("sess_", 3), 0, &events);
+    (running.phase, running.epoch) = (Some("running"), 2);
+    db.write(unit(&running)).await.unwrap();
+    let at_work = leases::held(db, first, Some("running"), None, 9).await.unwrap();
+    let at_work: Vec<_> = at_work.iter().map(|held| held.session).collect();
+    assert_eq!(at_work, [id("sess_", 3)], "those at work are found before the others");
 }
 
 pub(crate) async fn a_node_that_beats_is_not_forgotten(db: &dyn Db) {

@@ -127,6 +127,7 @@ contract! {
     session_secrets::a_secret_is_kept_under_its_name_in_its_session;
     sessions::a_session_begins_once_with_its_first_events;
     sessions::sessions_are_listed_newest_first_by_the_page;
+    sessions::heads_of_many_are_read_at_once;
     sessions::a_tenant_neither_sees_nor_touches_anothers_sessions;
     sessions::a_sealed_session_takes_nothing_until_its_cell_gives_it_back;
     sessions::a_cursor_of_a_lost_timeline_hears_what_is_common;

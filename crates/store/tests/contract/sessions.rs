@@ -1,7 +1,7 @@
 //! Sessions: their beginning, their lists, and who does not see them.
 
 use freehold_store::sessions::{self, NewSession};
-use freehold_store::{idempotency, journal, leases, timelines, timers, waits};
+use freehold_store::{deletion, idempotency, journal, leases, timelines, timers, waits};
 use freehold_types::{Db, PageRequest, TenantId, Unit};
 
 use crate::samples::{
@@ -59,6 +59,25 @@ pub(crate) async fn sessions_are_listed_newest_first_by_the_page(db: &dyn Db) {
     assert_eq!(seen, [5, 4, 3, 2, 1].map(session));
     let page = sessions::list(db, &main, Some("running"), &PageRequest::first()).await.unwrap();
     assert_eq!(page.items.iter().map(|session| session.id).collect::<Vec<_>>(), [session(2)]);
+}
+
+pub(crate) async fn heads_of_many_are_read_at_once(db: &dyn Db) {
+    let (main, other) = (TenantId::main(), TenantId::new("other").unwrap());
+    for n in 1..=70 {
+        begin(db, &main, n).await;
+    }
+    begin(db, &other, 71).await;
+    let events = [event("x"), event("y")];
+    db.write(unit(&append(&main, session(2), 0, &events))).await.unwrap();
+    db.write(deletion::delete(&main, session(3), at(9))).await.unwrap();
+    let asked = [2, 3, 4, 71, 99].map(session);
+    let mut found = sessions::heads(db, &main, &asked).await.unwrap();
+    found.sort_unstable();
+    assert_eq!(found, [(session(2), 2), (session(4), 0)], "neither deleted nor another's");
+    assert_eq!(sessions::heads(db, &main, &[]).await.unwrap(), []);
+    let all: Vec<_> = (5..=70).map(session).collect();
+    let found = sessions::heads(db, &main, &all).await.unwrap();
+    assert_eq!(found.len(), sessions::HEADS_MAX, "no more than it says");
 }
 
 pub(crate) async fn a_tenant_neither_sees_nor_touches_anothers_sessions(db: &dyn Db) {

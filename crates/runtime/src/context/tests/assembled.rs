@@ -93,6 +93,18 @@ fn a_turn_with_tools_is_told_in_order() {
 }
 
 #[test]
+fn quiet_inputs_are_told_where_they_came() {
+    let mut desk = begun();
+    desk.give(desk.answer(&[])).unwrap();
+    for busy in [Busy::Quiet, Busy::Quiet, Busy::Enqueue] {
+        desk.give(Desk::input(busy)).unwrap();
+    }
+    let words = ["user: input 2", "model: answer 6", "user: input 8", "user: input 9"];
+    assert_eq!(told(&asked(&desk).items)[..4], words);
+    assert_eq!(told(&asked(&desk).items)[4..], ["user: input 10"]);
+}
+
+#[test]
 fn ids_that_come_again_stand_for_one_call_each() {
     let mut desk = begun();
     for _ in 0..2 {

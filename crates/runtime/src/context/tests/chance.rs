@@ -11,7 +11,7 @@ use futures_util::FutureExt as _;
 
 use super::paper::{Paper, settings};
 use crate::context::{call, words};
-use crate::event::{Event, Fact, Purpose};
+use crate::event::{Busy, Event, Fact, Purpose};
 use crate::state::State;
 use crate::tests::random;
 
@@ -80,6 +80,10 @@ fn check_whole(state: &State, events: &[Event], request: &Request) {
                     let least = usize::from(live(at));
                     assert!(count(&quoted) >= least, "{quoted} is missing");
                 }
+            }
+            Fact::InputAccepted(fact) if fact.busy == Busy::Quiet => {
+                let least = usize::from(live(at));
+                assert!(count(&format!("\"input {at}\"")) >= least, "quiet {at} is missing");
             }
             Fact::ModelAnswered(fact) if asked_for(fact.asked) == Purpose::Step => {
                 assert_eq!(count(&format!("\"answer {at}\"")), usize::from(live(at)));

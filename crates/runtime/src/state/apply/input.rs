@@ -10,6 +10,17 @@ impl State {
         push(&mut self.queue, QUEUE_MAX, queued, "more inputs than may wait")
     }
 
+    /// A quiet input: part of the context from where it lies.
+    pub(super) fn joined(&mut self, event: &Event, settings: bool) -> Fit {
+        if self.turn.is_some() {
+            return Err("a quiet input while a turn is open");
+        }
+        if settings {
+            self.settings = Some(event.offset);
+        }
+        Ok(())
+    }
+
     pub(super) fn input_taken(&mut self, event: &Event, fact: &InputTaken) -> Fit {
         for input in &fact.inputs {
             let queued = take(&mut self.queue, |queued| queued.at == *input)

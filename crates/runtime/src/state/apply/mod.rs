@@ -16,7 +16,7 @@ use freehold_types::Offset;
 pub(crate) use tool::tool_hash;
 
 use super::State;
-use crate::event::{Event, Fact};
+use crate::event::{Busy, Event, Fact};
 
 /// An event that does not fit the events before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,15 +51,19 @@ impl State {
         match &event.fact {
             Fact::SessionCreated(fact) => self.session_created(event, fact),
             Fact::Forked(_) | Fact::Faulted(_) => Ok(()),
-            Fact::ForkedFrom(_) => self.forked_from(),
+            Fact::ForkedFrom(fact) => self.forked_from(fact),
             Fact::Rewound(fact) => self.rewound(event, fact),
             Fact::Sealed(fact) => self.sealed(fact),
             Fact::Unsealed(_) | Fact::Arrived(_) => self.unsealed(),
-            Fact::Imported(_) => self.imported(),
+            Fact::Imported(fact) => self.imported(fact),
+            Fact::Restored(fact) => self.restored(fact),
             Fact::Pinned(fact) => self.pinned(fact),
             Fact::Unpinned(fact) => self.unpinned(fact),
+            Fact::InputAccepted(fact) if fact.busy == Busy::Quiet => {
+                self.joined(event, fact.settings)
+            }
             Fact::InputAccepted(fact) => self.queued(event, fact.busy, fact.settings),
-            Fact::SignalReceived(_) => self.queued(event, crate::event::Busy::Enqueue, false),
+            Fact::SignalReceived(_) => self.queued(event, Busy::Enqueue, false),
             Fact::InputTaken(fact) => self.input_taken(event, fact),
             Fact::TurnStarted(fact) => self.turn_started(event, fact),
             Fact::TurnWaiting(_) => self.turn_waiting(event),

@@ -3,7 +3,9 @@
 use freehold_types::Offset;
 
 use super::{Fit, push, take};
-use crate::event::{Event, Pinned, Rewound, Sealed, SessionCreated, Unpinned};
+use crate::event::{
+    Event, ForkedFrom, Imported, Pinned, Restored, Rewound, Sealed, SessionCreated, Unpinned,
+};
 use crate::state::{PINS_MAX, SPANS_MAX, State};
 
 impl State {
@@ -12,25 +14,31 @@ impl State {
             return Err("a session is created once");
         }
         self.limits = fact.limits;
+        self.timeline = fact.timeline;
         Ok(())
     }
 
     /// What was under way was ended by the events before; what is left are
     /// things that wait for nobody in this session.
-    pub(super) fn forked_from(&mut self) -> Fit {
+    pub(super) fn forked_from(&mut self, fact: &ForkedFrom) -> Fit {
+        self.begins_anew(fact.timeline)
+    }
+
+    /// As of a fork; and whoever it was sealed for, the copy is not.
+    pub(super) fn imported(&mut self, fact: &Imported) -> Fit {
+        self.sealed = None;
+        self.begins_anew(fact.timeline)
+    }
+
+    fn begins_anew(&mut self, timeline: u64) -> Fit {
         if self.turn.is_some() {
             return Err("a turn is open");
         }
         self.queue.clear();
         self.timers.clear();
         self.decided.clear();
+        self.timeline = timeline;
         Ok(())
-    }
-
-    /// As of a fork; and whoever it was sealed for, the copy is not.
-    pub(super) fn imported(&mut self) -> Fit {
-        self.sealed = None;
-        self.forked_from()
     }
 
     pub(super) fn rewound(&mut self, event: &Event, fact: &Rewound) -> Fit {
@@ -60,6 +68,14 @@ impl State {
 
     pub(super) fn unsealed(&mut self) -> Fit {
         self.sealed.take().map(|_| ()).ok_or("it is not sealed")
+    }
+
+    pub(super) fn restored(&mut self, fact: &Restored) -> Fit {
+        if fact.timeline <= self.timeline {
+            return Err("its timeline is not later");
+        }
+        self.timeline = fact.timeline;
+        Ok(())
     }
 
     pub(super) fn pinned(&mut self, fact: &Pinned) -> Fit {

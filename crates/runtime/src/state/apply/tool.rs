@@ -4,7 +4,7 @@ use freehold_types::CallId;
 
 use super::{Fit, push, take};
 use crate::event::{
-    Allowed, Binding, Event, Hash, Name, Place, ToolDoubted, ToolIntended, ToolObserved,
+    Allowed, Binding, Doubt, Event, Hash, Name, Place, ToolDoubted, ToolIntended, ToolObserved,
     ToolOutcome, ToolStarted,
 };
 use crate::state::{CALLS_MAX, Call, State, Status};
@@ -65,6 +65,11 @@ impl State {
         match call.status {
             Status::Running { attempt, .. } if attempt == fact.attempt => {
                 call.status = Status::Doubted { attempt, resolve: fact.resolve };
+                Ok(())
+            }
+            // No start of it is known; there may be one that was lost.
+            Status::Asks | Status::Ready if fact.attempt == 0 && fact.doubt == Doubt::Restored => {
+                call.status = Status::Doubted { attempt: 0, resolve: fact.resolve };
                 Ok(())
             }
             _ => Err("the start is not in doubt"),

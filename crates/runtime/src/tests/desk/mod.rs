@@ -72,6 +72,7 @@ pub(crate) struct Desk {
     pub(crate) events: Vec<Event>,
     pub(crate) now_ms: i64,
     pub(crate) epoch: u64,
+    pub(crate) timeline: u64,
     pub(crate) decisions: u64,
 }
 
@@ -83,6 +84,7 @@ impl Desk {
             events: Vec::new(),
             now_ms: 0,
             epoch: 1,
+            timeline: 1,
             decisions: 0,
         }
     }
@@ -107,6 +109,7 @@ impl Desk {
             session: SessionId::from_parts(at(0), &[7; 10]),
             now: at(self.now_ms),
             epoch: self.epoch,
+            timeline: self.timeline,
             unit: UnitId::from_parts(at(self.now_ms), &unit),
             seed,
             actor: Some(name("anna")),

@@ -93,6 +93,7 @@ fn event(n: u64, content: serde_json::Value) -> Event {
         on_behalf_of: None,
         source: Source::User,
         labels: Labels::default(),
+        request: None,
         fact: Fact::from(fact),
     }
 }

@@ -15,21 +15,16 @@ use super::super::caller::Caller;
 use super::super::input::{Params, TenantName};
 use crate::app::App;
 use crate::problem::Problem;
-use crate::surface::failure::told;
+use crate::surface::failure::{Away, told};
 
 /// Why there is no answer here.
 #[derive(Debug)]
 pub(super) enum Refused {
     /// It was refused.
     Problem(Problem),
-    /// The node at this address has the session.
-    Elsewhere(Arc<str>),
+    /// Not by this node, or not now. Found in a response that no client sees.
+    Away(Away),
 }
-
-/// Where another node is that has the session: found in a response that no
-/// client sees.
-#[derive(Clone, Debug)]
-pub(super) struct Elsewhere(pub(super) Arc<str>);
 
 impl From<Problem> for Refused {
     fn from(problem: Problem) -> Self {
@@ -39,8 +34,8 @@ impl From<Problem> for Refused {
 
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
-        if let Error::Elsewhere { address } = error {
-            return Self::Elsewhere(address);
+        if let Some(away) = Away::of(&error) {
+            return Self::Away(away);
         }
         let (code, detail) = told(&error);
         Self::Problem(Problem::new(code, detail))
@@ -57,10 +52,10 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         match self {
             Self::Problem(problem) => problem.into_response(),
-            Self::Elsewhere(address) => {
+            Self::Away(away) => {
                 let problem = Problem::new(Code::SessionUnreachable, "another node has it");
                 let mut response = problem.into_response();
-                response.extensions_mut().insert(Elsewhere(address));
+                response.extensions_mut().insert(away);
                 response
             }
         }

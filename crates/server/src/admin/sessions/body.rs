@@ -13,9 +13,9 @@ use http_body_util::{BodyExt as _, Limited};
 use serde::de::DeserializeOwned;
 
 use super::super::Admin;
-use super::access::Elsewhere;
 use crate::problem::Problem;
-use crate::surface::forward::{self, Whole};
+use crate::surface::failure::Away;
+use crate::surface::forward::{self, Search, Whole};
 
 /// The largest body: an input with pictures in it.
 const BODY_BYTES_MAX: usize = 32 << 20;
@@ -26,47 +26,54 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 struct Read(Bytes);
 
-/// Reads the body before anything else.
-pub(super) async fn whole(request: Request, next: Next) -> Result<Response, Problem> {
-    let (mut head, body) = request.into_parts();
+/// Reads the body.
+async fn whole(body: Body) -> Result<Bytes, Problem> {
     let read = tokio::time::timeout(PATIENCE, Limited::new(body, BODY_BYTES_MAX).collect());
     let read = read
         .await
         .map_err(|_| Problem::invalid(format!("the body did not arrive within {PATIENCE:?}")))?;
-    let bytes = read
-        .map_err(|error| {
-            Problem::new(Code::BodyTooLarge, format!("the body cannot be read: {error}"))
-        })?
-        .to_bytes();
-    head.extensions.insert(Read(bytes.clone()));
-    Ok(next.run(Request::from_parts(head, Body::from(bytes))).await)
+    let bytes = read.map_err(|error| {
+        Problem::new(Code::BodyTooLarge, format!("the body cannot be read: {error}"))
+    })?;
+    Ok(bytes.to_bytes())
 }
 
-/// Has the node answer that has the session.
+/// Reads the body before anything else, and has the node answer that has the
+/// session.
 pub(super) async fn at_its_node(
     State(admin): State<Admin>,
     request: Request,
     next: Next,
 ) -> Response {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    let body = match whole(body).await {
+        Ok(body) => body,
+        Err(problem) => return problem.into_response(),
+    };
+    head.extensions.insert(Read(body.clone()));
+    let Some(app) = admin.app().ok().filter(|app| app.members.is_some()) else {
+        // There is no other node.
+        return next.run(Request::from_parts(head, Body::from(body))).await;
+    };
     let mut asked = head.clone();
     // Routing takes the prefix off; the other node wants it as it came.
     if let Some(OriginalUri(uri)) = asked.extensions.get().cloned() {
         asked.uri = uri;
     }
-    let response = next.run(Request::from_parts(head, body)).await;
-    let Some(Elsewhere(address)) = response.extensions().get::<Elsewhere>().cloned() else {
-        return response;
-    };
-    let Ok(app) = admin.app() else { return response };
-    let body = asked.extensions.get::<Read>().map(|read| read.0.clone()).unwrap_or_default();
-    let whole = Whole { head: &asked, body };
-    match forward::forward(&*app.transport, &address, whole).await {
-        Ok(answer) => answer,
-        Err(error) => {
-            let mut problem = Problem::new(Code::SessionUnreachable, error.message);
-            problem.retry_after_ms = error.retry_after_ms;
-            problem.into_response()
+    let mut search = Search::begin(&*app.env);
+    loop {
+        let request = Request::from_parts(head.clone(), Body::from(body.clone()));
+        let response = next.clone().run(request).await;
+        let Some(away) = response.extensions().get::<Away>().cloned() else { return response };
+        let whole = Whole { head: &asked, body: body.clone() };
+        match search.elsewhere(&away, &app.sessions, &*app.transport, whole).await {
+            Ok(forward::Next::Answer(answer)) => return answer,
+            Ok(forward::Next::Again) => {}
+            Err(lost) => {
+                let mut problem = Problem::new(lost.code, lost.message);
+                problem.retry_after_ms = Some(forward::Lost::RETRY_AFTER_MS);
+                return problem.into_response();
+            }
         }
     }
 }

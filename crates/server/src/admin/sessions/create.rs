@@ -77,11 +77,12 @@ pub(super) async fn create(
         About { settings: settings.map(Box::new), metadata: create.metadata, ..About::default() };
     let agent = create.agent.as_deref().unwrap_or(AGENT);
     let agent = Name::new(agent).map_err(|error| Problem::invalid(format!("agent: {error}")))?;
-    let request = json!([&about, agent.as_str(), &create.input]).to_string();
-    let key = key(&headers, request.as_bytes())?;
+    let request = || json!([&about, agent.as_str(), &create.input]).to_string();
+    let key = key(&headers, request)?;
+    let said_to_be = about.clone();
     let new = NewSession { id: None, agent, about, limits: create.limits, cues, key };
     let receipt = access.sessions().create(&access.tenant, access.by(), new).await?;
-    let view = access.sessions().view(&access.tenant, receipt.session).await?;
+    let view = access.sessions().view_of_new(&access.tenant, &receipt, said_to_be).await?;
     let mut shown = shape::session(&view);
     shown["receipt"] = shape::receipt(&receipt);
     Ok((StatusCode::CREATED, axum::Json(shown)).into_response())
@@ -142,12 +143,16 @@ pub(super) fn cue(
     Ok(Cue::Input { content: Content::Inline(content), busy, key, settings: brings })
 }
 
-/// The client's idempotency key, if it sent one.
-pub(super) fn key(headers: &HeaderMap, request: &[u8]) -> Result<Option<Key>, Problem> {
+/// The client's idempotency key, if it sent one, with the hash of what `request`
+/// says that it asked for.
+pub(super) fn key(
+    headers: &HeaderMap,
+    request: impl FnOnce() -> String,
+) -> Result<Option<Key>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let name = value.to_str().ok().filter(|name| (1..=KEY_BYTES_MAX).contains(&name.len()));
     let name = name.ok_or_else(|| {
         Problem::invalid(format!("idempotency-key: 1 to {KEY_BYTES_MAX} printable characters"))
     })?;
-    Ok(Some(Key { name: name.to_owned(), request: Hash::of(request) }))
+    Ok(Some(Key { name: name.to_owned(), request: Hash::of(request().as_bytes()) }))
 }

@@ -41,8 +41,7 @@ pub(super) struct Say {
 
 /// Says something to the agent.
 pub(super) async fn input(found: Found, headers: HeaderMap, Json(say): Json<Say>) -> Told {
-    let request = json!([&say.input, say.busy]).to_string();
-    let key = key(&headers, request.as_bytes())?;
+    let key = key(&headers, || json!([&say.input, say.busy]).to_string())?;
     let settings = say.settings.map(|run| settings(&found.access, run)).transpose()?;
     let items = said(&say.input)?;
     let cues = vec![cue(&items, settings, say.busy, key.as_ref())?];
@@ -69,12 +68,13 @@ pub(super) async fn answers(found: Found, headers: HeaderMap, Json(told): Json<A
     if told.answers.len() > ANSWERS_MAX {
         return Err(Problem::invalid(format!("answers: more than {ANSWERS_MAX}")).into());
     }
-    let request: Vec<Value> = told
-        .answers
-        .iter()
-        .map(|answer| json!([answer.call.to_string(), answer.content, answer.is_error]))
-        .collect();
-    let key = key(&headers, Value::from(request).to_string().as_bytes())?;
+    let request = || {
+        let answers = told.answers.iter();
+        let each =
+            answers.map(|answer| json!([answer.call.to_string(), answer.content, answer.is_error]));
+        Value::from_iter(each).to_string()
+    };
+    let key = key(&headers, request)?;
     let answers = told.answers.into_iter().map(|answer| ClientAnswer {
         call: answer.call,
         content: Content::Inline(answer.content),
@@ -93,8 +93,7 @@ pub(super) struct Signal {
 
 /// Signals: like an input that nobody said.
 pub(super) async fn signal(found: Found, headers: HeaderMap, Json(signal): Json<Signal>) -> Told {
-    let request = json!([&signal.name, &signal.content]).to_string();
-    let key = key(&headers, request.as_bytes())?;
+    let key = key(&headers, || json!([&signal.name, &signal.content]).to_string())?;
     let name = name("name", &signal.name)?;
     give(&found, vec![Cue::Signal { name, content: Content::Inline(signal.content) }], key).await
 }

@@ -31,7 +31,7 @@ mod timers;
 mod webhooks;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post, put};
 
 use super::Admin;
@@ -64,7 +64,6 @@ pub(super) fn routes(admin: &Admin) -> Router<Admin> {
         .route("/sessions/{id}/webhooks/{name}", delete(webhooks::unmake))
         .route("/approvals", get(approvals::inbox))
         .layer(from_fn_with_state(admin.clone(), body::at_its_node))
-        .layer(from_fn(body::whole))
         // After the layers: this body is not read whole before it is looked at.
         .route("/sessions/import", post(bundles::import))
 }
@@ -74,5 +73,4 @@ pub(super) fn open(admin: &Admin) -> Router<Admin> {
     Router::new()
         .route("/webhooks/{token}", post(webhooks::receive))
         .layer(from_fn_with_state(admin.clone(), body::at_its_node))
-        .layer(from_fn(body::whole))
 }

@@ -17,6 +17,7 @@ pub(super) fn row(row: &Session) -> Value {
         "created_at": row.created_at.to_string(),
         "updated_at": row.updated_at.to_string(),
         "sealed_for": row.sealed_for.as_deref(),
+        "node": row.node.map(|node| node.to_string()),
     })
 }
 
@@ -110,10 +111,15 @@ pub(super) fn receipt(receipt: &Receipt) -> Value {
 /// An event as the journal has it, with its offset; `None` for one that has
 /// no JSON, which none is.
 pub(super) fn event(event: &Event) -> Option<Value> {
+    serde_json::from_slice(&event_text(event)?).ok()
+}
+
+/// The same as text.
+pub(super) fn event_text(event: &Event) -> Option<Vec<u8>> {
     let body = event.encode().ok()?;
-    let mut value: Value = serde_json::from_slice(&body).ok()?;
-    value.as_object_mut()?.shift_insert(0, "offset".into(), event.offset.0.into());
-    Some(value)
+    let mut text = format!("{{\"offset\":{},", event.offset.0).into_bytes();
+    text.extend_from_slice(body.strip_prefix(b"{")?);
+    Some(text)
 }
 
 /// Amounts are decimal numbers as text: a JSON number would not be exact.

@@ -141,12 +141,19 @@ impl Listening {
         response
     }
 
+    /// An event's JSON, which all who listen share; empty for one that has none,
+    /// which none is.
+    fn data(&self, event: &Arc<Event>) -> Bytes {
+        self.tail.shown(event, |event| shape::event_text(event).unwrap_or_default().into())
+    }
+
     fn frames(&self, events: &[Arc<Event>]) -> Bytes {
-        let mut frames = String::new();
+        let mut frames = Vec::new();
         for event in events {
-            let Some(data) = shape::event(event) else { continue };
             let (id, kind) = (self.cursor(event.offset), event.fact.kind());
-            frames.extend([format!("id: {id}\nevent: {kind}\ndata: {data}\n\n")]);
+            frames.extend_from_slice(format!("id: {id}\nevent: {kind}\ndata: ").as_bytes());
+            frames.extend_from_slice(&self.data(event));
+            frames.extend_from_slice(b"\n\n");
         }
         frames.into()
     }
@@ -177,9 +184,10 @@ impl Listening {
 
     fn messages(&self, events: &[Arc<Event>]) -> Vec<Message> {
         let each = events.iter().filter_map(|event| {
-            let mut data = shape::event(event)?;
-            data["id"] = self.cursor(event.offset).to_string().into();
-            Some(Message::Text(data.to_string().into()))
+            let data = self.data(event);
+            let fields = std::str::from_utf8(&data).ok()?.strip_suffix('}')?;
+            let id = self.cursor(event.offset);
+            Some(Message::Text(format!("{fields},\"id\":\"{id}\"}}").into()))
         });
         each.collect()
     }

@@ -109,7 +109,7 @@ pub(super) async fn receive(
     let all = webhooks(&view.about);
     let found = all.iter().find(|(_, kept)| **kept == hash).map(|(name, _)| name.clone());
     let signal = name("name", &found.ok_or_else(unknown)?)?;
-    let key = key(&headers, content.to_string().as_bytes())?;
+    let key = key(&headers, || content.to_string())?;
     let cues = vec![Cue::Signal { name: signal, content: Content::Inline(content) }];
     let receipt = app.sessions.give(&tenant, session, By::default(), cues, key).await?;
     let shown = shape::receipt(&receipt);

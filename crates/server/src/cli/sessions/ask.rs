@@ -56,7 +56,8 @@ impl New {
 pub(super) struct Say {
     session: String,
     text: String,
-    /// What becomes of it if a turn runs: reject, enqueue, interrupt, rollback or steer.
+    /// What becomes of it if a turn runs: reject, enqueue, interrupt, rollback or steer;
+    /// `quiet` has nobody answer.
     #[arg(long, default_value = "enqueue")]
     busy: String,
 }

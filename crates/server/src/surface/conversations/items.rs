@@ -82,9 +82,6 @@ pub(super) async fn delete(
 }
 
 /// Items that are added without anybody being asked: how many, and the cues.
-///
-/// Every input begins a turn, so this one is stopped in the same write, before
-/// a model is asked; what it said stays in the context.
 pub(super) async fn said(
     asking: &Asking,
     within: Option<SessionId>,
@@ -104,5 +101,5 @@ pub(super) async fn said(
     let request = codec(Dialect::Responses).decode_request(request.as_bytes()).map_err(refused)?;
     let items = resolve(asking, within, read_items(request.items)?).await?;
     let input = Input { items, settings: None, about: Map::new() };
-    Ok((count, vec![cue(&input, Busy::Reject, None)?, Cue::Cancel { turn: None }]))
+    Ok((count, vec![cue(&input, Busy::Quiet, None)?]))
 }

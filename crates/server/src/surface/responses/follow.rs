@@ -372,6 +372,7 @@ fn unknown(reason: UnknownReason) -> &'static str {
         UnknownReason::Forked | UnknownReason::Imported => {
             "unknown here: it runs in the session that this one came from"
         }
+        UnknownReason::Restored => "unknown whether it ran: a backup was restored meanwhile",
     }
 }
 

@@ -354,7 +354,7 @@ fn with_lane(json: &[u8], lane: Option<&str>) -> String {
 fn error(failure: &Failure, lane: Option<&str>) -> String {
     let (status, error) = match failure {
         Failure::Api(error) => (error.status, body_of(error)),
-        Failure::Elsewhere(_) => {
+        Failure::Away(_) => {
             let message = "another node has the session; connect again";
             let error = ApiError::new(Code::SessionUnreachable, message);
             (error.status, body_of(&error))

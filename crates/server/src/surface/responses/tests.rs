@@ -71,6 +71,7 @@ impl Told {
             on_behalf_of: None,
             source: Source::Runtime,
             labels: Labels::default(),
+            request: None,
             fact: fact.into(),
         };
         let content = self.follower.needs(&event).map(|content| match content {

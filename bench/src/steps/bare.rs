@@ -1,4 +1,4 @@
-//! What `steps` compares: sessions over a store, a bare log, a bare SQLite.
+//! What steps of sessions are measured beside: a bare log, and a bare SQLite.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -6,146 +6,14 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use freehold_store::journal::{self, Append, Due, NewEvent};
-use freehold_store::sessions::{self, NewSession};
-use freehold_store::waits::{self, Wait};
-use freehold_types::{BoxFuture, Db, Env, SessionId, TenantId, Unit, UnitId};
-use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+use super::{BODY, Failure, now};
 
-/// What a step writes into the journal, and the others into theirs.
-const BODY: usize = 1024;
-const SNAPSHOT: usize = 2048;
-const SNAPSHOT_EVERY: u64 = 100;
-const WAIT_EVERY: u64 = 10;
 const CHECKPOINT: Duration = Duration::from_millis(250);
-
-/// One who takes steps of some sessions in turn.
-pub struct Stepper {
-    db: Arc<dyn Db>,
-    env: Counted,
-    sessions: Vec<(SessionId, u64)>,
-    turn: usize,
-    body: Arc<[u8]>,
-    snapshot: Arc<[u8]>,
-}
-
-/// Begins sessions and deals them out.
-pub async fn begin_sessions<D: Db>(
-    db: &Arc<D>,
-    sessions: usize,
-    steppers: usize,
-) -> Result<Vec<Stepper>, Failure> {
-    let mut dealt: Vec<Stepper> = (0..steppers)
-        .map(|n| Stepper {
-            db: Arc::clone(db) as Arc<dyn Db>,
-            env: Counted(n as u64 + 1),
-            sessions: Vec::new(),
-            turn: 0,
-            body: Arc::from([b'x'; BODY]),
-            snapshot: Arc::from([b's'; SNAPSHOT]),
-        })
-        .collect();
-    for n in 0..sessions {
-        // Scattered, as ids of a long time are to those of now.
-        let id = format!("sess_{:032x}", (n as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15) << 32);
-        let new = NewSession {
-            tenant: TenantId::main(),
-            id: id.parse()?,
-            created_at: Timestamp::UNIX_EPOCH,
-            timeline: 1,
-            phase: "idle",
-            due_at: None,
-            node: None,
-            about: "{}".into(),
-            content_key: None,
-        };
-        let mut unit = Unit::new("begin");
-        sessions::create(&mut unit, &new);
-        db.write(unit).await?;
-        dealt[n % steppers].sessions.push((new.id, 0));
-    }
-    Ok(dealt)
-}
-
-impl Stepper {
-    /// The first of its sessions.
-    pub fn first(&self) -> SessionId {
-        self.sessions[0].0
-    }
-
-    /// One step of the session whose turn it is.
-    pub async fn step(&mut self) -> Result<(), Failure> {
-        let nth = self.turn % self.sessions.len();
-        self.turn += 1;
-        let (session, head) = self.sessions[nth];
-        let tenant = TenantId::main();
-        let at = Timestamp::from_microsecond(i64::try_from(head)?)?;
-        let event =
-            NewEvent { kind: "model_answered", version: 1, at, body: Arc::clone(&self.body) };
-        let append = Append {
-            tenant: &tenant,
-            session,
-            after: head,
-            epoch: NewSession::EPOCH,
-            id: UnitId::new(&self.env),
-            at,
-            phase: Some("running"),
-            due: Due::AsBefore,
-            events: std::slice::from_ref(&event),
-            snapshot: (head % SNAPSHOT_EVERY == SNAPSHOT_EVERY - 1)
-                .then(|| Arc::clone(&self.snapshot)),
-        };
-        let mut unit = Unit::new("step");
-        self.sessions[nth].1 = journal::append(&mut unit, &append)?;
-        match head % WAIT_EVERY {
-            8 => waits::open(&mut unit, &wait(&tenant, session, at)),
-            9 => waits::close(&mut unit, &tenant, session, "call_1"),
-            _ => {}
-        }
-        self.db.write(unit).await?;
-        Ok(())
-    }
-}
-
-fn wait(tenant: &TenantId, session: SessionId, at: Timestamp) -> Wait {
-    Wait {
-        tenant: tenant.clone(),
-        session,
-        id: "call_1".into(),
-        kind: "call".into(),
-        since: at,
-        expires_at: None,
-        offset: 1,
-    }
-}
-
-/// Ids that differ enough for a bench.
-struct Counted(u64);
-
-impl Env for Counted {
-    fn now(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn fill_random(&self, out: &mut [u8]) {
-        out.fill(0);
-        out.iter_mut().zip(self.0.to_le_bytes()).for_each(|(out, byte)| *out = byte);
-    }
-
-    fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(std::future::ready(()))
-    }
-}
 
 /// A file to which one thread appends whatever waits, and syncs.
 #[derive(Clone)]
@@ -275,9 +143,4 @@ impl Drop for BareSqlite {
             drop(checkpointer.join());
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a bench program measures real time")]
-fn now() -> Instant {
-    Instant::now()
 }
