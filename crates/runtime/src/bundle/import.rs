@@ -459,6 +459,12 @@ impl Laying<'_> {
         let place = Place::Event(event.offset.0);
         let sealed = self.key.seal(self.sessions.inner.env(), self.id.session, place, body);
         self.event_bytes += sealed.len();
+        // Also those of a fork's beginning, which its own rows do not have.
+        if let Some(request) = &event.request {
+            let request_hash = request.hash.bytes()[..].into();
+            let accepted = Accepted { request_hash, offset: event.offset.0 };
+            self.row(Row::Key { name: request.key.as_str().to_owned(), accepted }).await?;
+        }
         let (kind, at) = (event.fact.kind(), event.at);
         let row = NewEvent { kind, version: Event::version_of(body), at, body: sealed.into() };
         self.events.push((event.unit, row));
