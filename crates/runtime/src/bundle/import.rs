@@ -4,32 +4,26 @@
 use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use freehold_store::idempotency::Accepted;
 use freehold_store::imports::{self, Import, Outcome, Taken};
-use freehold_store::journal::{self, Append, Due, MAX_EVENTS, NewEvent};
+use freehold_store::journal::{self, Append, Due};
 use freehold_store::sessions::{self as rows, NewSession as NewRow};
-use freehold_store::sweeper::{self, SweepError};
-use freehold_store::{blobs, settle};
-use freehold_types::{BlobName, BoxFuture, DbError, Offset, SessionId, TenantId, Unit, UnitId};
+use freehold_store::{settle, sweeper};
+use freehold_types::{BoxFuture, DbError, Offset, SessionId, TenantId, Unit, UnitId};
 use sha2::{Digest as _, Sha256};
 
 use super::check::{Check, Piece};
 use super::format::{Head, LINE_BYTES_MAX};
+use super::laying::{Laying, swept};
 use super::leave::{Place as At, at, unit_of};
 use super::{Cell, Error};
 use crate::archive::{self, Id};
 use crate::content::{About, Payer};
-use crate::decide::Cue;
-use crate::event::{Event, Hash, Name};
-use crate::seal::{ContentKey, Place};
+use crate::decide::{Cue, Decision};
+use crate::event::{Hash, Name};
+use crate::seal::ContentKey;
 use crate::sessions::{self, By, Key, Sessions};
 use crate::state::State;
 use crate::worker::{self, Projections};
-
-/// The most bytes of events that one write lays down.
-const BATCH_BYTES: usize = 1 << 20;
-/// Keys and timelines that one write lays down.
-const BATCH_ROWS: usize = 128;
 
 /// Where a bundle comes from.
 pub trait Source: Send {
@@ -71,7 +65,7 @@ pub struct Imported {
 }
 
 /// The lines of what arrives.
-struct Lines<'s> {
+pub(super) struct Lines<'s> {
     source: &'s mut dyn Source,
     buffer: BytesMut,
     /// Up to where there is no end of a line.
@@ -83,7 +77,7 @@ struct Lines<'s> {
 
 impl Lines<'_> {
     /// The next whole line; `None` after the last.
-    async fn next(&mut self) -> Result<Option<BytesMut>, Error> {
+    pub(super) async fn next(&mut self) -> Result<Option<BytesMut>, Error> {
         loop {
             let fresh = self.buffer.get(self.seen..).unwrap_or_default();
             if let Some(end) = fresh.iter().position(|byte| *byte == b'\n') {
@@ -262,21 +256,9 @@ impl Sessions {
             }
             Err(error) => return Err(error.into()),
         }
-        if before.is_some() {
-            imports::clear(self.inner.db(), &*archive.blobs, &import).await.map_err(swept)?;
-        }
-        Ok(Laying {
-            sessions: self,
-            id,
-            import,
-            key,
-            moves,
-            laid: 0,
-            events: Vec::new(),
-            event_bytes: 0,
-            rows: Vec::new(),
-            about: None,
-        })
+        // Another one may have begun since it was looked for.
+        imports::clear(self.inner.db(), &*archive.blobs, &import).await.map_err(swept)?;
+        Ok(Laying::new(self, id, import, key, moves))
     }
 
     /// Makes the session.
@@ -287,9 +269,8 @@ impl Sessions {
         head: Head,
         importing: Importing,
     ) -> Result<Imported, Error> {
-        let Laying { id, import, key, moves, .. } = laying;
+        let Laying { id, moves, .. } = laying;
         let (state, epoch): (State, u64) = check.finish()?;
-        let env = self.inner.env();
         let timeline = if *moves { head.timeline } else { self.inner.parts.timeline };
         let (from, bundle) = (head.cell.clone(), head.bundle);
         let cue = if *moves {
@@ -297,8 +278,8 @@ impl Sessions {
         } else {
             Cue::Imported { from, session: head.session, bundle }
         };
-        let decision = self.decided(id, &state, At { epoch, timeline }, cue, importing.by)?;
-        let now = at(self, &decision);
+        let place = At { epoch, timeline };
+        let decision = self.decided(id, &state, place, cue, importing.by)?;
         let mut about = laying.about.clone().unwrap_or_default();
         if let Some(payer) = importing.payer {
             if let Some(settings) = &mut about.settings {
@@ -306,19 +287,42 @@ impl Sessions {
             }
             about.payer = Some(Payer { key: payer, up_to: head.head });
         }
+        let unit = self.birth(laying, &head, place, &about, &decision)?;
+        match settle(self.inner.db(), unit).await {
+            Ok(()) => {}
+            Err(DbError::GuardFailed { .. }) => return Err(self.overtaken(laying).await?),
+            Err(error) => return Err(error.into()),
+        }
+        tracing::info!(session = %id.session, from = %head.session, cell = %head.cell.as_str(),
+            %bundle, moved = *moves, "a session was imported");
+        let (session, head) = (id.session, decision.state.head);
+        Ok(Imported { session, bundle, head, moved: *moves, repeated: false })
+    }
+
+    /// The write that makes the session.
+    fn birth(
+        &self,
+        laying: &Laying<'_>,
+        head: &Head,
+        place: At,
+        about: &About,
+        decision: &Decision,
+    ) -> Result<Unit, Error> {
+        let (env, now) = (self.inner.env(), at(self, decision));
+        let Laying { id, import, key, moves, .. } = laying;
         let new = NewRow {
             tenant: id.tenant.clone(),
             id: id.session,
             created_at: if *moves { head.created_at } else { now },
-            timeline,
+            timeline: place.timeline,
             phase: worker::phase(&decision.state),
-            due_at: self.due(&decision),
+            due_at: self.due(decision),
             node: None,
-            about: archive::seal_about(env, id.session, key, &about)?,
+            about: archive::seal_about(env, id.session, key, about)?,
             content_key: Some(Arc::clone(&import.content_key)),
         };
         let mut unit = Unit::new("sessions.import");
-        import.finish(&mut unit, &new, (head.head.0, epoch), now);
+        import.finish(&mut unit, &new, (head.head.0, place.epoch), now);
         let events = decision.events.iter();
         let events = events.map(|event| archive::seal_event(env, id.session, key, event));
         let events = events.collect::<Result<Vec<_>, _>>()?;
@@ -326,8 +330,8 @@ impl Sessions {
             tenant: &id.tenant,
             session: id.session,
             after: head.head.0,
-            epoch,
-            id: unit_of(self, &decision),
+            epoch: place.epoch,
+            id: unit_of(self, decision),
             at: now,
             phase: None,
             due: Due::AsBefore,
@@ -337,15 +341,7 @@ impl Sessions {
         journal::append(&mut unit, &append).map_err(sessions::Error::from)?;
         let waiting = worker::projections(&decision.state);
         worker::project(&mut unit, id, &Projections::default(), &waiting, now);
-        match settle(self.inner.db(), unit).await {
-            Ok(()) => {}
-            Err(DbError::GuardFailed { .. }) => return Err(self.overtaken(laying).await?),
-            Err(error) => return Err(error.into()),
-        }
-        tracing::info!(session = %id.session, from = %head.session, cell = %head.cell.as_str(),
-            %bundle, moved = moves, "a session was imported");
-        let (session, head) = (id.session, decision.state.head);
-        Ok(Imported { session, bundle, head, moved: *moves, repeated: false })
+        Ok(unit)
     }
 
     /// Why the last write was refused.
@@ -367,159 +363,6 @@ enum Placed {
     At(SessionId),
     /// It was imported before.
     Before(Imported),
-}
-
-/// An import under way.
-struct Laying<'s> {
-    sessions: &'s Sessions,
-    id: Id,
-    import: Import,
-    key: ContentKey,
-    moves: bool,
-    /// The last event that lies there.
-    laid: u64,
-    /// Those that are to be laid next.
-    events: Vec<(UnitId, NewEvent)>,
-    event_bytes: usize,
-    rows: Vec<Row>,
-    about: Option<About>,
-}
-
-/// What moves with a session beside its journal.
-enum Row {
-    Timeline { timeline: u64, base: u64 },
-    Key { name: String, accepted: Accepted },
-}
-
-impl Laying<'_> {
-    async fn all(&mut self, check: &mut Check<'_>, lines: &mut Lines<'_>) -> Result<(), Error> {
-        while let Some(line) = lines.next().await? {
-            if let Some(piece) = check.line(&line)? {
-                self.piece(piece).await?;
-            }
-        }
-        self.lay_rows().await?;
-        self.lay_events().await
-    }
-
-    async fn piece(&mut self, piece: Piece) -> Result<(), Error> {
-        match piece {
-            Piece::Head(_) => Ok(()),
-            Piece::About(about) => {
-                self.about = Some(*about);
-                Ok(())
-            }
-            Piece::Timeline { timeline, base } => self.row(Row::Timeline { timeline, base }).await,
-            Piece::Key { name, request, at } => {
-                let request_hash = request.bytes()[..].into();
-                let accepted = Accepted { request_hash, offset: at.0 };
-                self.row(Row::Key { name, accepted }).await
-            }
-            Piece::Blob { hash, plain } => self.blob(hash, &plain).await,
-            Piece::Event { event, body } => self.event(&event, &body).await,
-        }
-    }
-
-    /// A copy has no cursors of before; what requests became stands in its
-    /// journal.
-    async fn row(&mut self, row: Row) -> Result<(), Error> {
-        if self.moves || matches!(row, Row::Key { .. }) {
-            self.rows.push(row);
-        }
-        if self.rows.len() >= BATCH_ROWS { self.lay_rows().await } else { Ok(()) }
-    }
-
-    async fn lay_rows(&mut self) -> Result<(), Error> {
-        if self.rows.is_empty() {
-            return Ok(());
-        }
-        let mut unit = self.unit();
-        for row in std::mem::take(&mut self.rows) {
-            match row {
-                Row::Timeline { timeline, base } => self.import.timeline(&mut unit, timeline, base),
-                Row::Key { name, accepted } => self.import.accepted(&mut unit, &name, &accepted),
-            }
-        }
-        self.write(unit).await
-    }
-
-    /// The reference first: it tells whether the import is still this one's.
-    async fn blob(&mut self, hash: Hash, plain: &[u8]) -> Result<(), Error> {
-        let archive = &self.sessions.inner.parts.archive;
-        let (sealed, blob) = archive::seal_blob(archive, &self.id, &self.key, hash, plain);
-        let mut unit = self.unit();
-        blobs::refer(&mut unit, &self.id.tenant, self.id.session, &blob);
-        self.write(unit).await?;
-        let (tenant, session) = (self.id.tenant.clone(), self.id.session);
-        let name = BlobName { tenant, session, hash: *hash.bytes() };
-        Ok(archive.blobs.put(&name, sealed).await?)
-    }
-
-    async fn event(&mut self, event: &Event, body: &[u8]) -> Result<(), Error> {
-        let place = Place::Event(event.offset.0);
-        let sealed = self.key.seal(self.sessions.inner.env(), self.id.session, place, body);
-        self.event_bytes += sealed.len();
-        // Also those of a fork's beginning, which its own rows do not have.
-        if let Some(request) = &event.request {
-            let request_hash = request.hash.bytes()[..].into();
-            let accepted = Accepted { request_hash, offset: event.offset.0 };
-            self.row(Row::Key { name: request.key.as_str().to_owned(), accepted }).await?;
-        }
-        let (kind, at) = (event.fact.kind(), event.at);
-        let row = NewEvent { kind, version: Event::version_of(body), at, body: sealed.into() };
-        self.events.push((event.unit, row));
-        if self.events.len() >= MAX_EVENTS || self.event_bytes >= BATCH_BYTES {
-            self.lay_events().await?;
-        }
-        Ok(())
-    }
-
-    async fn lay_events(&mut self) -> Result<(), Error> {
-        if self.events.is_empty() {
-            return Ok(());
-        }
-        let events = std::mem::take(&mut self.events);
-        self.event_bytes = 0;
-        let now = self.sessions.inner.env().now();
-        let unit = self.import.lay(self.laid, &events, now).map_err(sessions::Error::from)?;
-        self.write(unit).await?;
-        self.laid += events.len() as u64;
-        Ok(())
-    }
-
-    /// A unit that lays no event.
-    fn unit(&self) -> Unit {
-        self.import.unit(self.laid, self.laid, self.sessions.inner.env().now())
-    }
-
-    async fn write(&self, unit: Unit) -> Result<(), Error> {
-        settle(self.sessions.inner.db(), unit).await.map_err(guarded)
-    }
-
-    /// Takes away what was laid. What cannot be taken away now is swept later.
-    async fn undo(&self, why: &Error) {
-        if matches!(why, Error::TakenOver) {
-            return;
-        }
-        let (db, archive) = (self.sessions.inner.db(), &self.sessions.inner.parts.archive);
-        if let Err(error) = imports::give_up(db, &*archive.blobs, &self.import).await {
-            tracing::info!(session = %self.id.session, %error, "an import is cleared away later");
-        }
-    }
-}
-
-fn guarded(error: DbError) -> Error {
-    match error {
-        DbError::GuardFailed { .. } => Error::TakenOver,
-        error => error.into(),
-    }
-}
-
-fn swept(error: SweepError) -> Error {
-    match error {
-        SweepError::Db(error) => guarded(error),
-        SweepError::Blobs(error) => error.into(),
-    }
 }
 
 /// The id of a copy that is made under an idempotency key.

@@ -23,6 +23,7 @@ mod error;
 mod export;
 mod format;
 mod import;
+mod laying;
 mod leave;
 mod references;
 mod refusal;
