@@ -4,6 +4,7 @@
 //! `ModelAnswered` an `Answer`, a tool's outcome what [`output`] reads.
 
 use freehold_llm::model::{Item, Part, Request};
+use freehold_types::Offset;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -49,6 +50,17 @@ pub struct Settings {
     pub limits: Limits,
 }
 
+/// Who pays in this cell for what settings of another one say: keys of that one
+/// are none here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Payer {
+    /// The id of the key.
+    pub key: Name,
+    /// The last event that came from the other cell.
+    pub up_to: Offset,
+}
+
 /// What a session is said to be: the JSON of its profile.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct About {
@@ -61,6 +73,9 @@ pub struct About {
     /// What the surface that made it wants to find again.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub surface: Map<String, Value>,
+    /// Who pays for what came from another cell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payer: Option<Payer>,
 }
 
 /// What a tool brought, for a model: a string is a text, a list its parts,

@@ -199,7 +199,7 @@ fn named(event: &Event, version: u32) -> Named {
 }
 
 /// The content of a fact, if it has one.
-fn content_of(fact: &Fact) -> Option<&Content> {
+pub(crate) fn content_of(fact: &Fact) -> Option<&Content> {
     match fact {
         Fact::InputAccepted(fact) => Some(&fact.content),
         Fact::SignalReceived(fact) => Some(&fact.content),

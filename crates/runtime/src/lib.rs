@@ -12,6 +12,7 @@
 
 pub mod answer;
 pub mod archive;
+pub mod bundle;
 pub mod canonical;
 pub mod content;
 pub mod context;

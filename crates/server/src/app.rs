@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use freehold_control::vault::Keyring;
+use freehold_control::vault::{CellKey, Keyring};
 use freehold_control::{
     AdmissionSettings, Control, Durability, Limits, Settings, Unpriced, UsageSettings, UsageWriter,
     WhenStoreDown,
@@ -14,6 +14,8 @@ use freehold_gateway::transport::HttpTransport;
 use freehold_gateway::transport::guard::{Guard, Network};
 use freehold_gateway::{Gateway, Parts, Resolved, resolve};
 use freehold_runtime::archive::Archive;
+use freehold_runtime::bundle::Cell;
+use freehold_runtime::event::Name;
 use freehold_runtime::gateway_models::GatewayModels;
 use freehold_runtime::sessions::{Parts as SessionParts, Sessions};
 use freehold_runtime::tools::{Parts as ToolParts, Secrets, Toolbox};
@@ -49,6 +51,8 @@ pub struct App {
     pub blobs: Arc<dyn Blobs>,
     /// Seals what is the tenants'.
     pub keyring: Arc<Keyring>,
+    /// What this cell signs with.
+    pub cell_key: Arc<CellKey>,
     /// The nodes that use it, this one among them; `None` if it is this one's
     /// alone.
     pub members: Option<Arc<Membership>>,
@@ -103,6 +107,7 @@ pub(crate) async fn open(
     let store = Arc::new(Store::open(&options, Arc::clone(&env)).await?);
     let keyring =
         Arc::new(master_key::open(Arc::clone(&store) as _, Arc::clone(&env), data).await?);
+    let cell_key = Arc::new(keyring.cell_key().await?);
     let members =
         together::join(&store, &env, &config.sessions, &url).await.map_err(Error::Join)?;
     let settings = together::settings(members.as_deref(), settings(&config));
@@ -152,6 +157,7 @@ pub(crate) async fn open(
         blobs,
         members,
         keyring,
+        cell_key,
         sessions,
         lags,
         gateway,
@@ -164,6 +170,16 @@ pub(crate) async fn open(
         url,
     };
     Ok(Opened { app: Arc::new(app), writer })
+}
+
+impl App {
+    /// This cell, and whom it trusts as of now.
+    pub fn cell(&self) -> Cell {
+        let config = self.config.load();
+        let name = config.cell.name();
+        let name = name.unwrap_or_else(|| Name::cut(&self.cell_key.public().usual_name()));
+        Cell { name, key: Arc::clone(&self.cell_key), trust: config.cell.peers() }
+    }
 }
 
 /// Keys, groups, budgets and the books, with what a crash left open settled.

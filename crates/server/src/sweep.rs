@@ -36,6 +36,9 @@ fn is_first(app: &App) -> bool {
 }
 
 fn tell(round: &Round) {
+    if round.abandoned > 0 {
+        tracing::info!(imports = round.abandoned, "cleared away: nobody went on with them");
+    }
     if round.expired > 0 {
         tracing::info!(sessions = round.expired, "deleted: older than sessions.retention_days");
     }

@@ -175,7 +175,7 @@ const IS_SWEPT: &str = "SELECT 1 FROM sessions WHERE tenant = $1 AND id = $2";
 /// into the same unit, after offset `fork.base`, and prove it. Then ask for its
 /// [`lineage`]: only if that is there, the fork is.
 pub fn create(unit: &mut Unit, new: &NewSession, fork: &Fork) {
-    sessions::begin(unit, new, fork.base);
+    sessions::begin(unit, new, fork.base, NewSession::EPOCH);
     let (tenant, session): (_, Arc<str>) = (new.tenant.shared(), new.id.to_string().into());
     let args = args![
         Arc::clone(&tenant),

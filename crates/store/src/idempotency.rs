@@ -19,9 +19,28 @@ pub struct Accepted {
 
 const INSERT: &str = "INSERT INTO idempotency_keys (tenant, session, name, request_hash, at_offset)
     VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+const LIST: &str = "SELECT name, request_hash, at_offset FROM idempotency_keys
+    WHERE tenant = $1 AND session = $2 AND name > $3 ORDER BY name LIMIT $4";
 const FIND: &str = "SELECT request_hash, at_offset FROM idempotency_keys
     WHERE tenant = $1 AND session = $2 AND name = $3
     AND EXISTS (SELECT 1 FROM sessions WHERE tenant = $1 AND id = $2 AND deleted_at IS NULL)";
+
+/// A session's keys by their names, by the batch.
+pub async fn list(
+    db: &dyn Db,
+    tenant: &TenantId,
+    session: SessionId,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<(Arc<str>, Accepted)>, DbError> {
+    let args = args![tenant.shared(), session.to_string(), after, limit];
+    let rows = db.read(LIST, args).await?;
+    let read = |mut row: freehold_types::Row| {
+        let name = row.take()?;
+        Ok((name, Accepted { request_hash: row.take()?, offset: row.take()? }))
+    };
+    rows.into_iter().map(read).collect()
+}
 
 /// Notes that a request was accepted; fails its guard if one with this key was
 /// before. After the event that it became, in the same unit. The caller bounds

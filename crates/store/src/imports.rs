@@ -99,6 +99,11 @@ const OUTCOME: &str =
     "SELECT outcome FROM bundles WHERE tenant = $1 AND session = $2 AND bundle = $3";
 const TIMELINE: &str = "INSERT INTO timelines (tenant, session, timeline, base)
     VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+/// Given again, it is the same.
+const ACCEPTED: &str = "INSERT INTO idempotency_keys (tenant, session, name, request_hash,
+    at_offset) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+const IS_AT: &str = "SELECT session FROM imports
+    WHERE tenant = $1 AND session = $2 AND token = $3 AND laid = $4";
 const ROW: &str = "SELECT deleted_at FROM sessions WHERE tenant = $1 AND id = $2";
 
 /// Whether there is a row of a session.
@@ -191,11 +196,21 @@ impl Import {
     }
 
     /// A unit that goes on after the event at `laid`, and fails its guard if
-    /// another attempt has taken the import over.
+    /// another attempt has taken the import over. Whatever else is put into it
+    /// must be the same when it is given again.
     pub fn unit(&self, laid: u64, now_laid: u64, at: Timestamp) -> Unit {
         let mut unit = Unit::new("imports.lay");
         let (tenant, session, token) = self.place();
-        unit.expect(1, ADVANCE, args![tenant, session, token, laid, now_laid, at]);
+        let args = args![
+            Arc::clone(&tenant),
+            Arc::clone(&session),
+            Arc::clone(&token),
+            laid,
+            now_laid,
+            at
+        ];
+        unit.expect(1, ADVANCE, args);
+        unit.proven_by(IS_AT, args![tenant, session, token, now_laid]);
         unit
     }
 
@@ -222,19 +237,27 @@ impl Import {
     /// Notes a request that was accepted before. In a unit of
     /// [`Import::unit`].
     pub fn accepted(&self, unit: &mut Unit, name: &str, accepted: &Accepted) {
-        crate::idempotency::accept(unit, &self.tenant, self.session, name, accepted);
+        let (tenant, session, _) = self.place();
+        let hash = Arc::clone(&accepted.request_hash);
+        unit.run(ACCEPTED, args![tenant, session, name, hash, accepted.offset]);
     }
 
     /// Makes the session of what was laid down, up to the event at `head`. Its
-    /// next events go into the same unit, after `head`, in
-    /// [`NewSession::EPOCH`], and prove it. Fails its guard if another attempt
+    /// next events go into the same unit, after `head`, in `epoch`, which is
+    /// after those that its events tell of, and prove it. Fails its guard if another attempt
     /// took over, if the bundle was refused or imported meanwhile, or if the
     /// id is taken.
-    pub fn finish(&self, unit: &mut Unit, new: &NewSession, head: u64, at: Timestamp) {
+    pub fn finish(
+        &self,
+        unit: &mut Unit,
+        new: &NewSession,
+        (head, epoch): (u64, u64),
+        at: Timestamp,
+    ) {
         let (tenant, session, token) = self.place();
         unit.expect(1, FINISH, args![tenant, session, token, head]);
         decide(unit, &self.tenant, self.session, &self.bundle, Outcome::Imported, at);
-        sessions::begin(unit, new, head);
+        sessions::begin(unit, new, head, epoch);
     }
 
     /// The statements that clear up to `limit` rows of each kind.

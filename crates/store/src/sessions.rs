@@ -130,16 +130,16 @@ const UNSEAL: &str = "UPDATE sessions SET sealed_for = NULL, epoch = epoch + 1, 
 /// into the same unit, after offset 0 and in [`NewSession::EPOCH`]; they prove
 /// the unit.
 pub fn create(unit: &mut Unit, new: &NewSession) {
-    begin(unit, new, 0);
+    begin(unit, new, 0, NewSession::EPOCH);
 }
 
 /// Begins a session whose first own event comes after `base`.
-pub(crate) fn begin(unit: &mut Unit, new: &NewSession, base: u64) {
+pub(crate) fn begin(unit: &mut Unit, new: &NewSession, base: u64, epoch: u64) {
     let (tenant, id): (_, Arc<str>) = (new.tenant.shared(), new.id.to_string().into());
     let args = args![
         Arc::clone(&tenant),
         Arc::clone(&id),
-        NewSession::EPOCH,
+        epoch,
         new.timeline,
         new.phase,
         new.created_at,

@@ -27,6 +27,8 @@ const COMMON: &str = "SELECT s.timeline, s.head,
      WHERE t.tenant = $1 AND t.session = $2 AND t.timeline = $3)
     FROM sessions AS s WHERE s.tenant = $1 AND s.id = $2 AND s.deleted_at IS NULL";
 
+const LIST: &str = "SELECT timeline, base FROM timelines
+    WHERE tenant = $1 AND session = $2 AND timeline > $3 ORDER BY timeline LIMIT $4";
 /// Of the store as a whole. It lies with the counters of changes, of which
 /// nodes of before know nothing but those that they ask for.
 const SET: &str = "INSERT INTO changes (kind, version) VALUES ('timeline', $1)
@@ -104,6 +106,20 @@ pub fn begin(tenant: &TenantId, session: SessionId, timeline: u64) -> Unit {
     unit.expect(1, BEGIN, args![Arc::clone(&tenant), Arc::clone(&id), timeline]);
     unit.expect(1, NOTE_NEW, args![tenant, id]);
     unit
+}
+
+/// The timelines that a session was on, after one, with the offset that each
+/// began after, by the batch.
+pub async fn list(
+    db: &dyn Db,
+    tenant: &TenantId,
+    session: SessionId,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<(u64, u64)>, DbError> {
+    let args = args![tenant.shared(), session.to_string(), after, limit];
+    let rows = db.read(LIST, args).await?;
+    rows.into_iter().map(|mut row| Ok((row.take()?, row.take()?))).collect()
 }
 
 /// The last offset that a timeline has in common with the session as it is

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use freehold_store::blobs::BlobRef;
 use freehold_store::forks::{self, Ancestor, Lineage};
 use freehold_store::journal::{self, MAX_EVENTS, MAX_SNAPSHOT, NewEvent};
@@ -123,6 +124,18 @@ impl Reader {
         }))
     }
 
+    pub(crate) fn db(&self) -> &dyn Db {
+        self.archive.db()
+    }
+
+    pub(crate) fn blobs(&self) -> &dyn Blobs {
+        self.archive.blobs.as_ref()
+    }
+
+    pub(crate) fn now(&self) -> jiff::Timestamp {
+        self.archive.env.now()
+    }
+
     /// What its events begin with.
     pub(crate) fn lineage(&self) -> &Lineage {
         &self.lineage
@@ -214,28 +227,45 @@ impl Reader {
         let (db, tenant) = (self.archive.db(), &self.id.tenant);
         let rows =
             journal::read_through(db, tenant, &self.lineage, after.0, up_to.0, limit).await?;
-        rows.into_iter()
-            .map(|row| {
-                // Of a newer one not even the seal need be what we know.
-                if row.version > VERSION {
-                    let (found, kind) = (row.version, row.kind.to_string());
-                    return Err(DecodeError::Version { found, kind }.into());
-                }
-                self.opened(Offset(row.offset), &row.body)
-            })
-            .collect()
+        let opened = rows.into_iter().map(|row| {
+            known(&row)?;
+            self.opened(Offset(row.offset), &row.body)
+        });
+        opened.collect()
+    }
+
+    /// The same, each with its bytes as its journal keeps them.
+    pub(crate) async fn bodies(
+        &self,
+        after: Offset,
+        up_to: Offset,
+        limit: usize,
+    ) -> Result<Vec<(Event, Vec<u8>)>, Error> {
+        let (db, tenant) = (self.archive.db(), &self.id.tenant);
+        let rows =
+            journal::read_through(db, tenant, &self.lineage, after.0, up_to.0, limit).await?;
+        let opened = rows.into_iter().map(|row| {
+            known(&row)?;
+            let (offset, body) = (Offset(row.offset), self.plain(Offset(row.offset), &row.body)?);
+            Ok((Event::decode(offset, &body)?, body))
+        });
+        opened.collect()
     }
 
     /// An event of which the journal has these bytes.
     pub(crate) fn opened(&self, offset: Offset, body: &[u8]) -> Result<Event, Error> {
+        Ok(Event::decode(offset, &self.plain(offset, body)?)?)
+    }
+
+    /// The bytes of an event.
+    fn plain(&self, offset: Offset, body: &[u8]) -> Result<Vec<u8>, Error> {
         let shared = self.shared.iter().find(|(up_to, ..)| offset <= *up_to);
         let (session, key) = match shared {
             Some((_, session, key)) => (*session, key),
             None => (self.id.session, &*self.key),
         };
         let plain = key.open(session, Place::Event(offset.0), body);
-        let plain = plain.map_err(|error| Error::Content(format!("event {offset}: {error}")))?;
-        Ok(Event::decode(offset, &plain)?)
+        plain.map_err(|error| Error::Content(format!("event {offset}: {error}")))
     }
 
     /// What a content is: its JSON, wherever it lies. A fork's may lie with
@@ -248,6 +278,12 @@ impl Reader {
         let plain = self.blob(hash).await?.ok_or(Error::MissingBlob(hash))?;
         serde_json::from_slice(&plain)
             .map_err(|error| Error::Content(format!("the blob {hash} is no JSON: {error}")))
+    }
+
+    /// The sessions whose blobs may be this one's: its own, and those that it was
+    /// forked from.
+    pub(crate) fn scopes(&self) -> impl Iterator<Item = SessionId> {
+        std::iter::once(self.id.session).chain(self.shared.iter().map(|(_, session, _)| *session))
     }
 
     /// The plain bytes of a blob; `None` if the session has none of this hash.
@@ -276,10 +312,8 @@ impl Reader {
     /// it comes after, with its reference.
     pub(crate) async fn keep(&self, plain: &[u8]) -> Result<(Hash, BlobRef), Error> {
         let hash = Hash::of(plain);
-        let (env, session) = (self.archive.env.as_ref(), self.id.session);
-        let sealed = self.key.seal(env, session, Place::Blob(hash), plain);
-        let blob = BlobRef { hash: hash.bytes()[..].into(), size: sealed.len() as u64 };
-        self.archive.blobs.put(&self.blob_name(session, hash), sealed.into()).await?;
+        let (sealed, blob) = seal_blob(&self.archive, &self.id, &self.key, hash, plain);
+        self.archive.blobs.put(&self.blob_name(self.id.session, hash), sealed).await?;
         Ok((hash, blob))
     }
 
@@ -309,6 +343,15 @@ pub(crate) fn large(content: &Content) -> Result<Option<Vec<u8>>, Error> {
         return Ok(None);
     }
     serde_json::to_vec(value).map(Some).map_err(|error| Error::Defect(error.to_string()))
+}
+
+/// Of a newer version not even the seal need be what we know.
+fn known(row: &journal::Event) -> Result<(), Error> {
+    if row.version > VERSION {
+        let (found, kind) = (row.version, row.kind.to_string());
+        return Err(DecodeError::Version { found, kind }.into());
+    }
+    Ok(())
 }
 
 /// A new session's key, and how its profile keeps it.
@@ -346,6 +389,19 @@ pub(crate) fn seal_about(
 ) -> Result<Arc<str>, Error> {
     let plain = serde_json::to_vec(about).map_err(|error| Error::Defect(error.to_string()))?;
     Ok(STANDARD.encode(key.seal(env, session, Place::About, &plain)).into())
+}
+
+/// A blob as it is kept, and the reference to it.
+pub(crate) fn seal_blob(
+    archive: &Archive,
+    id: &Id,
+    key: &ContentKey,
+    hash: Hash,
+    plain: &[u8],
+) -> (Bytes, BlobRef) {
+    let sealed = key.seal(archive.env.as_ref(), id.session, Place::Blob(hash), plain);
+    let blob = BlobRef { hash: hash.bytes()[..].into(), size: sealed.len() as u64 };
+    (sealed.into(), blob)
 }
 
 /// An event as the journal keeps it.

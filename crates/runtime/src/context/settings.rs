@@ -28,7 +28,11 @@ pub async fn settings(
     };
     let input: Input = read(journal, at, &fact.content).await?;
     let settings = input.settings.ok_or_else(|| Error::damaged(at, "its settings are missing"))?;
-    Ok(Arc::new(*settings))
+    let mut settings = *settings;
+    if let Some(payer) = about.payer.as_ref().filter(|payer| at <= payer.up_to) {
+        settings.payer = payer.key.clone();
+    }
+    Ok(Arc::new(settings))
 }
 
 /// The tool of a call and the canonical text of its arguments, by the event

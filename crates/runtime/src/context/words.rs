@@ -108,6 +108,7 @@ pub(super) fn unknown(reason: UnknownReason) -> String {
         UnknownReason::NotRepeated => "it was not to be repeated",
         UnknownReason::Cancelled => "the turn was stopped while it ran",
         UnknownReason::Forked => "it runs on in the session that this one was forked from",
+        UnknownReason::Imported => "it runs on in the session that this one is a copy of",
         UnknownReason::Restored => {
             "the records of it may have been lost when a backup was restored"
         }

@@ -111,6 +111,8 @@ fn turn_of(fact: &Fact, turn: Option<&Turn>) -> Option<TurnId> {
         | Fact::Rewound(_)
         | Fact::Sealed(_)
         | Fact::Unsealed(_)
+        | Fact::Arrived(_)
+        | Fact::Imported(_)
         | Fact::Restored(_)
         | Fact::Pinned(_)
         | Fact::Unpinned(_)

@@ -43,7 +43,7 @@ fn weight(reason: CancelReason) -> u8 {
         CancelReason::Interrupt(_) => 2,
         CancelReason::Rollback(_) => 3,
         CancelReason::Stuck | CancelReason::ModelFailed => 4,
-        CancelReason::Forked => 5,
+        CancelReason::Forked | CancelReason::Imported => 5,
     }
 }
 
@@ -56,7 +56,10 @@ pub(super) fn wind_down(book: &mut Book<'_>) -> Result<Next, Refused> {
         CancelReason::Asked | CancelReason::Interrupt(_) | CancelReason::Rollback(_) => {
             patience.is_some_and(|until| until <= book.given.now)
         }
-        CancelReason::Stuck | CancelReason::ModelFailed | CancelReason::Forked => true,
+        CancelReason::Stuck
+        | CancelReason::ModelFailed
+        | CancelReason::Forked
+        | CancelReason::Imported => true,
     };
     if over && turn.model.is_some() {
         let reason = match cancel.reason {
@@ -86,6 +89,7 @@ fn settle(
 ) -> Result<(), Refused> {
     let reason = match reason {
         CancelReason::Forked => UnknownReason::Forked,
+        CancelReason::Imported => UnknownReason::Imported,
         _ => UnknownReason::Cancelled,
     };
     match call.status {
@@ -107,7 +111,7 @@ fn settle(
 
 fn end(book: &mut Book<'_>, turn: &Turn, reason: CancelReason) -> Result<Next, Refused> {
     let ended = match reason {
-        CancelReason::Asked | CancelReason::Forked => EndReason::Cancelled,
+        CancelReason::Asked | CancelReason::Forked | CancelReason::Imported => EndReason::Cancelled,
         CancelReason::Interrupt(_) => EndReason::Interrupted,
         CancelReason::Rollback(_) => EndReason::RolledBack,
         CancelReason::Stuck | CancelReason::ModelFailed => EndReason::Failed,

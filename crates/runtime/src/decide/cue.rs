@@ -163,11 +163,30 @@ pub enum Cue {
         cell: Name,
         /// Of the bundle.
         bundle: Hash,
+        /// The last event that the bundle has before the seal.
+        at: Offset,
     },
     /// It does not.
     Unseal {
         /// Of the cell's refusal.
         refusal: Hash,
+    },
+    /// It was sealed for this cell, and is here now.
+    Arrived {
+        /// The cell that it comes from.
+        from: Name,
+        /// Of the bundle.
+        bundle: Hash,
+    },
+    /// The state is that of another cell's session; this is the first cue of
+    /// the copy.
+    Imported {
+        /// The cell that signed the copy.
+        from: Name,
+        /// The session there.
+        session: SessionId,
+        /// Of the bundle.
+        bundle: Hash,
     },
     /// A worker begins with the session: whoever had it is gone.
     TakenOver,

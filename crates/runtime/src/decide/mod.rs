@@ -124,8 +124,10 @@ fn record(book: &mut Book<'_>, cue: Cue) -> Result<(), Refused> {
         Cue::Fork { child, at } => session::fork(book, child, at),
         Cue::ForkedFrom { parent } => session::forked_from(book, parent),
         Cue::Rewind { to, context } => session::rewind(book, to, context),
-        Cue::Seal { cell, bundle } => session::seal(book, cell, bundle),
+        Cue::Seal { cell, bundle, at } => session::seal(book, cell, bundle, at),
         Cue::Unseal { refusal } => session::unseal(book, refusal),
+        Cue::Arrived { from, bundle } => session::arrived(book, from, bundle),
+        Cue::Imported { from, session, bundle } => session::imported(book, from, session, bundle),
         Cue::TakenOver => takeover::taken_over(book),
     }
 }

@@ -6,8 +6,8 @@ use freehold_types::{Offset, SessionId};
 use super::book::Book;
 use super::{Cue, Refused, cancel};
 use crate::event::{
-    CancelReason, Forked, ForkedFrom, Hash, Limits, Name, Origin, Pinned, Rewound, Sealed,
-    SessionCreated, Source, Span, Unpinned, Unsealed,
+    Arrived, CancelReason, Forked, ForkedFrom, Hash, Imported, Limits, Name, Origin, Pinned,
+    Rewound, Sealed, SessionCreated, Source, Span, Unpinned, Unsealed,
 };
 use crate::state::{Call, PINS_MAX, SPANS_MAX, State};
 
@@ -19,7 +19,11 @@ pub(super) fn admits(state: &State, cue: &Cue) -> Result<(), Refused> {
         return Err(Refused::NoSession);
     }
     match (&state.sealed, cue) {
-        (None, _) | (Some(_), Cue::Unseal { .. } | Cue::TakenOver) => Ok(()),
+        (None, _)
+        | (
+            Some(_),
+            Cue::Unseal { .. } | Cue::Arrived { .. } | Cue::Imported { .. } | Cue::TakenOver,
+        ) => Ok(()),
         (Some(cell), _) => Err(Refused::Sealed(cell.clone())),
     }
 }
@@ -95,7 +99,15 @@ pub(super) fn rewind(book: &mut Book<'_>, to: Offset, context: Vec<Span>) -> Res
 }
 
 /// Only where nothing is being performed here: what waits for others moves.
-pub(super) fn seal(book: &mut Book<'_>, cell: Name, bundle: Hash) -> Result<(), Refused> {
+pub(super) fn seal(
+    book: &mut Book<'_>,
+    cell: Name,
+    bundle: Hash,
+    at: Offset,
+) -> Result<(), Refused> {
+    if book.state.head != at {
+        return Err(Refused::Stale);
+    }
     if let Some(turn) = &book.state.turn {
         let state = &book.state;
         let performed = |call: &Call| call.is_with_worker() && state.timer_of(call.id).is_none();
@@ -112,5 +124,30 @@ pub(super) fn unseal(book: &mut Book<'_>, refusal: Hash) -> Result<(), Refused> 
         return Err(Refused::NotWaiting("the seal"));
     }
     book.brought(Source::User, Unsealed { refusal })?;
+    Ok(())
+}
+
+/// In the cell that it was sealed for: all that waits goes on waiting.
+pub(super) fn arrived(book: &mut Book<'_>, from: Name, bundle: Hash) -> Result<(), Refused> {
+    if book.state.sealed.is_none() {
+        return Err(Refused::NotWaiting("the seal"));
+    }
+    book.brought(Source::User, Arrived { from, bundle })?;
+    Ok(())
+}
+
+/// In the copy: what was under way goes on in the original, here it is over.
+pub(super) fn imported(
+    book: &mut Book<'_>,
+    from: Name,
+    session: SessionId,
+    bundle: Hash,
+) -> Result<(), Refused> {
+    let (at, timeline) = (book.state.head, book.given.timeline);
+    if book.state.turn.is_some() {
+        cancel::begin(book, CancelReason::Imported)?;
+        cancel::wind_down(book)?;
+    }
+    book.brought(Source::User, Imported { from, session, at, bundle, timeline })?;
     Ok(())
 }

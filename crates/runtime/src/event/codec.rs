@@ -159,6 +159,11 @@ impl Event {
         Ok(body)
     }
 
+    /// The version that wrote these bytes; that of today if they are none.
+    pub(crate) fn version_of(body: &[u8]) -> u32 {
+        serde_json::from_slice(body).map_or(VERSION, |head: Head| head.v)
+    }
+
     /// The event of which the journal keeps these bytes at `offset`.
     pub fn decode(offset: Offset, body: &[u8]) -> Result<Self, DecodeError> {
         if body.len() > BODY_BYTES_MAX {

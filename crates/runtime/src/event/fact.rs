@@ -4,11 +4,12 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::{
-    ApprovalAsked, ApprovalDecided, ApprovalLapsed, BudgetPaused, BudgetRaised, CancelAsked,
-    Compacted, Faulted, Forked, ForkedFrom, InputAccepted, InputTaken, ModelAborted, ModelAnswered,
-    ModelAsked, ModelDelta, Pinned, Restored, Rewound, Sealed, SessionCreated, SignalReceived,
-    TimerCancelled, TimerFired, TimerSet, ToolDoubted, ToolIntended, ToolObserved, ToolOutcome,
-    ToolStarted, ToolsListed, TurnEnded, TurnStarted, TurnWaiting, Unpinned, Unsealed,
+    ApprovalAsked, ApprovalDecided, ApprovalLapsed, Arrived, BudgetPaused, BudgetRaised,
+    CancelAsked, Compacted, Faulted, Forked, ForkedFrom, Imported, InputAccepted, InputTaken,
+    ModelAborted, ModelAnswered, ModelAsked, ModelDelta, Pinned, Restored, Rewound, Sealed,
+    SessionCreated, SignalReceived, TimerCancelled, TimerFired, TimerSet, ToolDoubted,
+    ToolIntended, ToolObserved, ToolOutcome, ToolStarted, ToolsListed, TurnEnded, TurnStarted,
+    TurnWaiting, Unpinned, Unsealed,
 };
 
 /// Writes the enum, its words and its decoding from one table.
@@ -64,6 +65,8 @@ facts! {
     Rewound = "rewound",
     Sealed = "sealed",
     Unsealed = "unsealed",
+    Arrived = "arrived",
+    Imported = "imported",
     Restored = "restored",
     Pinned = "pinned",
     Unpinned = "unpinned",

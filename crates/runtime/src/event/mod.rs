@@ -35,8 +35,8 @@ pub use model::{
     ToolsListed,
 };
 pub use session::{
-    Forked, ForkedFrom, Origin, Pinned, Restored, Rewound, Sealed, SessionCreated, Span, Unpinned,
-    Unsealed,
+    Arrived, Forked, ForkedFrom, Imported, Origin, Pinned, Restored, Rewound, Sealed,
+    SessionCreated, Span, Unpinned, Unsealed,
 };
 pub use text::{Name, Note, Text, TextError};
 pub use timer::{Repeat, TimerCancelled, TimerFired, TimerPurpose, TimerSet};

@@ -43,7 +43,8 @@ pub struct SessionCreated {
 pub enum Origin {
     /// Somebody asked for it.
     New,
-    /// A copy of another cell's session; its bundle's hash.
+    /// Not written any more: a copy of another cell's session has that one's
+    /// first event, and says so by [`Imported`].
     Imported {
         /// Of the bundle.
         bundle: Hash,
@@ -103,6 +104,35 @@ pub struct Sealed {
 pub struct Unsealed {
     /// Of that cell's signed refusal.
     pub refusal: Hash,
+}
+
+/// The session, which another cell sealed for this one, goes on here: nothing
+/// else of it is changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Arrived {
+    /// The cell that sealed it.
+    pub from: Name,
+    /// Of the bundle that it came in.
+    pub bundle: Hash,
+}
+
+/// The events before this one are a copy of another cell's session. What was
+/// under way there goes on there: here its turn is over, its timers, approvals
+/// and queued inputs are void.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Imported {
+    /// The cell that signed the copy.
+    pub from: Name,
+    /// The session there.
+    pub session: SessionId,
+    /// The last event that both have.
+    pub at: Offset,
+    /// Of the bundle that it came in.
+    pub bundle: Hash,
+    /// The timeline that the copy begins on.
+    pub timeline: u64,
 }
 
 /// The session was restored from a backup and goes on as another timeline.

@@ -191,6 +191,8 @@ pub enum UnknownReason {
     Cancelled,
     /// It runs in the session that this one was forked from.
     Forked,
+    /// It runs in the session that this one is a copy of, in another cell.
+    Imported,
     /// It may have run in what was lost when the session was restored.
     Restored,
 }

@@ -65,6 +65,8 @@ pub enum CancelReason {
     ModelFailed,
     /// The session was forked, and the turn goes on in the parent.
     Forked,
+    /// The session is a copy, and the turn goes on in the cell of the original.
+    Imported,
 }
 
 /// A turn is over: nothing of it is open.

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::{Error, Sessions};
 use crate::archive::Id;
 use crate::content::About;
-use crate::decide::Cue;
+use crate::decide::{Cue, Refused};
 use crate::event::{Hash, Labels, Limits, Name, Origin};
 use crate::state::State;
 use crate::worker::{self, Accepted, Birth, Mail};
@@ -156,8 +156,11 @@ impl Sessions {
             sessions::describe(&mut unit, tenant, session, was, about);
             match self.inner.db().write(unit).await {
                 Ok(_) => {}
-                // Somebody was faster, or it is gone.
-                Err(DbError::GuardFailed { .. }) => continue,
+                // Somebody was faster, or it is gone, or another cell's.
+                Err(DbError::GuardFailed { .. }) => match self.not_ours(tenant, session).await? {
+                    Error::NotFound => continue,
+                    error => return Err(error),
+                },
                 Err(error) => return Err(error.into()),
             }
             if let Some(handle) = self.inner.workers().get(&reader.id) {
@@ -168,8 +171,26 @@ impl Sessions {
         Err(Error::Crowded)
     }
 
-    /// Deletes a session, whoever works on it: from now on nobody finds it.
+    /// Why a write of a session did not find it.
+    async fn not_ours(&self, tenant: &TenantId, session: SessionId) -> Result<Error, Error> {
+        let row = sessions::get(self.inner.db(), tenant, session).await?;
+        let cell = row.and_then(|row| row.sealed_for);
+        Ok(cell.map_or(Error::NotFound, |cell| Refused::Sealed(Name::cut(&cell)).into()))
+    }
+
+    /// Deletes a session, whoever works on it: from now on nobody finds it. One
+    /// that was moved to another cell is refused.
     pub async fn delete(&self, tenant: &TenantId, session: SessionId) -> Result<(), Error> {
+        let row = sessions::get(self.inner.db(), tenant, session).await?;
+        if let Some(cell) = row.and_then(|row| row.sealed_for) {
+            return Err(Refused::Sealed(Name::cut(&cell)).into());
+        }
+        self.forget(tenant, session).await
+    }
+
+    /// Deletes a session here, also one that was moved: what is in the other
+    /// cell stays, and what is here cannot be unsealed any more.
+    pub async fn forget(&self, tenant: &TenantId, session: SessionId) -> Result<(), Error> {
         let id = Id { tenant: tenant.clone(), session };
         let unit = deletion::delete(tenant, session, self.inner.env().now());
         match self.inner.db().write(unit).await {

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use freehold_store::membership::Membership;
 use freehold_types::{Db, Env, NodeId, Offset};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 pub use door::{By, Key, NewSession, Receipt};
@@ -36,6 +36,9 @@ use crate::models::Models;
 use crate::node::Adrift;
 use crate::tools::Tools;
 use crate::worker::Handle;
+
+/// Exports and imports at one time.
+const BUNDLES: usize = 4;
 
 /// The doors and rooms that the runtime works with.
 pub struct Parts {
@@ -106,6 +109,8 @@ pub(crate) struct Inner {
     /// The sessions that somebody listens to, or that are in hand.
     lives: Mutex<Lives>,
     stopping: AtomicBool,
+    /// Exports and imports that may be under way: each holds a blob in memory.
+    pub(crate) bundles: Arc<Semaphore>,
     /// Where workers run whose sessions nobody asked for on a thread with a
     /// [home](work_here).
     pub(crate) runtime: tokio::runtime::Handle,
@@ -125,6 +130,7 @@ impl Sessions {
             adrift: Adrift::default(),
             lives: Mutex::default(),
             stopping: AtomicBool::new(false),
+            bundles: Arc::new(Semaphore::new(BUNDLES)),
             runtime: tokio::runtime::Handle::current(),
             stop: watch::Sender::new(false),
         });

@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use super::live::Head;
 use super::{Error, Inner, Live, Sessions};
 use crate::archive::{Id, Reader};
-use crate::event::Event;
+use crate::decide::Refused;
+use crate::event::{Event, Fact, Name};
 
 /// While the node stops.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -27,6 +28,10 @@ pub struct Tail {
     reader: Option<Arc<Reader>>,
     after: Offset,
     live: Arc<Live>,
+    /// Whether the session's row was looked at.
+    known: bool,
+    /// The cell that the last events say it was moved to.
+    sealed: Option<Name>,
     bell: watch::Receiver<Head>,
     stop: watch::Receiver<bool>,
 }
@@ -39,7 +44,17 @@ impl Sessions {
         // From the start: the bell then rings at whatever is there.
         let live = self.inner.live(&id, Offset::START);
         let (bell, stop) = (live.listen(), self.inner.stop.subscribe());
-        Tail { inner: Arc::clone(&self.inner), id, reader: None, after, live, bell, stop }
+        Tail {
+            inner: Arc::clone(&self.inner),
+            id,
+            reader: None,
+            after,
+            live,
+            known: false,
+            sealed: None,
+            bell,
+            stop,
+        }
     }
 }
 
@@ -59,9 +74,13 @@ impl Tail {
             }
             if let Some(last) = events.last() {
                 self.after = last.offset;
+                self.moved(&events);
                 return Ok(events);
             }
             self.known(head).await?;
+            if let Some(cell) = &self.sealed {
+                return Err(Refused::Sealed(cell.clone()).into());
+            }
             // Alone, nobody goes on with it; else it is heard from another node.
             let alone = self.inner.parts.members.is_none();
             let stopping = *self.stop.borrow_and_update();
@@ -107,13 +126,30 @@ impl Tail {
         Ok(read.into_iter().map(Arc::new).collect())
     }
 
+    /// What events say of where the session is.
+    fn moved(&mut self, events: &[Arc<Event>]) {
+        for event in events {
+            match &event.fact {
+                Fact::Sealed(sealed) => self.sealed = Some(sealed.cell.clone()),
+                Fact::Unsealed(_) | Fact::Arrived(_) | Fact::Imported(_) => self.sealed = None,
+                _ => {}
+            }
+        }
+    }
+
     /// Before waiting for what nobody told of yet: whether it can come at all.
-    async fn known(&self, head: Head) -> Result<(), Error> {
-        if head.offset > Offset::START {
+    async fn known(&mut self, head: Head) -> Result<(), Error> {
+        if self.known && head.offset > Offset::START {
             return Ok(());
         }
         let Id { tenant, session } = &self.id;
         let row = sessions::get(self.inner.db(), tenant, *session).await?;
-        row.map(|_| ()).ok_or(Error::NotFound)
+        let row = row.ok_or(Error::NotFound)?;
+        // What came since that look is told by its events.
+        if !self.known && row.head <= self.after.0 {
+            self.sealed = row.sealed_for.map(|cell| Name::cut(&cell));
+        }
+        self.known = true;
+        Ok(())
     }
 }

@@ -483,7 +483,8 @@ fn compaction_keeps_what_is_pinned_or_open() {
 #[test]
 fn a_sealed_session_refuses_all_but_its_unsealing() {
     let mut desk = calling(&["client"]);
-    desk.give(Cue::Seal { cell: name("eu-2"), bundle: Hash::of(b"b") }).unwrap();
+    desk.give(Cue::Seal { cell: name("eu-2"), bundle: Hash::of(b"b"), at: desk.state.head })
+        .unwrap();
     for cue in [
         Desk::input(Busy::Enqueue),
         Cue::Due,
@@ -497,7 +498,7 @@ fn a_sealed_session_refuses_all_but_its_unsealing() {
     desk.give(Cue::Unseal { refusal: Hash::of(b"r") }).unwrap();
     let answers = desk.answers(0);
     assert!(desk.give(answers).is_ok());
-    let cue = Cue::Seal { cell: name("eu-2"), bundle: Hash::of(b"b") };
+    let cue = Cue::Seal { cell: name("eu-2"), bundle: Hash::of(b"b"), at: desk.state.head };
     assert!(matches!(desk.give(cue), Err(Refused::Busy(_))), "a model is asked");
 }
 

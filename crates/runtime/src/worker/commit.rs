@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use freehold_store::blobs::{self, BlobRef};
 use freehold_store::journal::{self, Append, Due};
+use freehold_store::sessions;
 use freehold_types::{ErrorKind, Offset, Unit};
 
 use super::batch::Batch;
 use super::project::project;
 use super::settle::{Doom, PAUSE_MAX, PAUSE_MIN};
 use super::{Over, Worker, phase, projections};
+use crate::archive::Id;
 use crate::decide::{Cue, Refused};
 use crate::event::Event;
 use crate::sessions::{By, Error};
@@ -38,6 +40,10 @@ impl Worker<'_> {
         journal::append(unit, &append)?;
         let rows = projections(&batch.state);
         project(unit, self.id(), &self.rows, &rows, batch.now);
+        if let (Some(cell), None) = (&batch.state.sealed, &self.state.sealed) {
+            let Id { tenant, session } = self.id();
+            sessions::seal(unit, tenant, *session, self.epoch, cell.as_str());
+        }
         for blob in &batch.blobs {
             blobs::refer(unit, &self.id().tenant, self.id().session, blob);
         }

@@ -146,6 +146,10 @@ impl Worker<'_> {
                 // Before a thousand listeners are woken.
                 mail.answer(Ok(receipt));
                 self.tell(events);
+                if self.state.sealed.is_some() {
+                    // It was let go of with the seal.
+                    return Err(Over::Lost);
+                }
                 self.perform();
                 Ok(true)
             }

@@ -53,6 +53,10 @@ pub struct Waiting {
 /// The rows of a state.
 pub fn projections(state: &State) -> Projections {
     let mut rows = Projections::default();
+    if state.sealed.is_some() {
+        // All of it is another cell's to find.
+        return rows;
+    }
     for timer in &state.timers {
         rows.timers.insert(timer.id.to_string().into(), (timer.due, timer.set));
     }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 #![expect(clippy::disallowed_methods, reason = "the world of these tests is the real one")]
 
+mod bundle;
 mod desk;
 mod fsck;
 

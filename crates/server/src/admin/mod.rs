@@ -12,10 +12,12 @@
 //! | `POST GET budgets`, `GET PATCH DELETE budgets/{id}` | budgets and where they stand |
 //! | `GET usage`, `GET exchanges` | what was used |
 //! | `sessions/...`, `approvals` | agents' sessions: see `sessions/` |
+//! | `GET cell` | what this cell is called among others |
 //! | `GET routes`, `GET losses`, `GET status`, `POST reload` | the server itself |
 
 mod budgets;
 mod caller;
+mod cell;
 mod exchanges;
 mod groups;
 mod input;
@@ -87,6 +89,7 @@ pub fn router(admin: Admin, via: Via) -> Router {
         .route("/budgets/{id}", get(budgets::get).patch(budgets::update).delete(budgets::delete))
         .route("/usage", get(usage::report))
         .route("/exchanges", get(exchanges::list))
+        .route("/cell", get(cell::show))
         .route("/routes", get(server::routes))
         .route("/losses", get(server::losses))
         .route("/status", get(server::status))

@@ -1,7 +1,9 @@
 //! A client of a running server's public API.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +14,12 @@ use freehold_gateway::transport::guard::Guard;
 use freehold_gateway::transport::{HttpTransport, PoolSettings};
 use freehold_server::admin_key;
 use freehold_types::{Secret, Target, Timeouts, Transport as _, WireRequest, WireResponse};
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, Uri};
-use http_body_util::{BodyExt as _, Limited};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Limited, StreamBody};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 
 use super::{DataArgs, door};
 
@@ -130,6 +135,85 @@ impl Client {
         };
         Ok(self.transport.send(request).await?)
     }
+}
+
+/// Bytes of a file that are read at one time.
+const FILE_PIECE_BYTES: usize = 256 << 10;
+/// A file that cannot be sent as it is read is no larger.
+const FILE_BYTES_MAX: u64 = 1 << 30;
+
+impl Client {
+    /// Sends a file as a body, and gives the answer. Over plain HTTP it is sent
+    /// as it is read; over TLS it is held in memory, and may have 1 GiB.
+    pub(super) async fn send_file(
+        &self,
+        path: &str,
+        file: &Path,
+        idempotency_key: Option<&str>,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
+        let failed = || format!("{} cannot be read", file.display());
+        let opened = File::open(file).with_context(failed)?;
+        let uri: Uri = format!("{}{path}", self.url).parse().context("the URL cannot be used")?;
+        let mut headers = self.headers.clone();
+        if let Some(key) = idempotency_key {
+            let key = HeaderValue::from_str(key).context("the idempotency key cannot be sent")?;
+            headers.insert("idempotency-key", key);
+        }
+        if uri.scheme_str() == Some("http") {
+            return stream(&uri, headers, opened).await;
+        }
+        if opened.metadata().with_context(failed)?.len() > FILE_BYTES_MAX {
+            bail!(
+                "{} is larger than 1 GiB, and cannot be sent over TLS from here: send it with \
+                 `curl -T FILE -X POST`, or from the server's own machine",
+                file.display()
+            );
+        }
+        let body: Bytes = std::fs::read(file).with_context(failed)?.into();
+        let request = WireRequest {
+            method: Method::POST,
+            uri,
+            headers,
+            body: body.into(),
+            timeouts: TIMEOUTS,
+            target: Target::Configured,
+            pool: Some(Arc::clone(&self.pool)),
+        };
+        let answer = self.transport.send(request).await?;
+        Ok((answer.status, read(answer).await?))
+    }
+}
+
+/// Sends a file over a connection of its own, as it is read.
+async fn stream(uri: &Uri, headers: HeaderMap, file: File) -> anyhow::Result<(StatusCode, Bytes)> {
+    let authority = uri.authority().context("the URL names no server")?;
+    let (host, port) = (authority.host(), authority.port_u16().unwrap_or(80));
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let connection = TcpStream::connect((host, port)).await;
+    let connection = connection.with_context(|| format!("{authority} cannot be reached"))?;
+    let (mut send, driver) =
+        hyper::client::conn::http1::handshake(TokioIo::new(connection)).await?;
+    let driver = tokio::spawn(driver);
+    let pieces = futures_util::stream::unfold(file, |mut file| async move {
+        let mut piece = vec![0; FILE_PIECE_BYTES];
+        match file.read(&mut piece) {
+            Ok(0) => None,
+            Ok(read) => {
+                piece.truncate(read);
+                Some((Ok(Frame::data(Bytes::from(piece))), file))
+            }
+            Err(error) => Some((Err(error), file)),
+        }
+    });
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut request = Request::post(path).body(StreamBody::new(Box::pin(pieces)))?;
+    *request.headers_mut() = headers;
+    request.headers_mut().insert(HOST, HeaderValue::from_str(authority.as_str())?);
+    let answer = send.send_request(request).await?;
+    let status = answer.status();
+    let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+    driver.abort();
+    Ok((status, body.map_err(|error| anyhow::anyhow!(error))?.to_bytes()))
 }
 
 /// The whole body of an answer.

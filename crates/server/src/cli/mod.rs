@@ -6,6 +6,7 @@
 mod backup;
 mod bench;
 mod budgets;
+mod cell;
 mod chat;
 mod check;
 mod client;
@@ -67,6 +68,8 @@ enum Command {
     Db(db::Db),
     /// Change what seals the secrets in the store.
     Secrets(secrets::Secrets),
+    /// Show what other cells know this one by.
+    Cell(cell::Cell),
     /// Work with agents' sessions: read, watch, talk, decide.
     Sessions(sessions::Sessions),
     /// Copy the embedded store into a folder, while the server runs.
@@ -97,6 +100,7 @@ impl Cli {
             Command::Usage(usage) => usage.run(),
             Command::Db(db) => db.run(),
             Command::Secrets(secrets) => secrets.run(),
+            Command::Cell(cell) => cell.run(),
             Command::Sessions(sessions) => sessions.run(),
             Command::Backup(backup) => backup.run(),
             Command::Restore(restore) => restore.run(),

@@ -5,6 +5,7 @@
 //! configuration file or the environment.
 
 mod blobs;
+mod cell;
 mod error;
 mod limits;
 mod live;
@@ -32,6 +33,7 @@ use freehold_runtime::tools::{Config as ToolConfig, Plan as ToolPlan};
 use serde::Deserialize;
 
 pub use blobs::BlobsOptions;
+pub use cell::{CellOptions, PeerOptions};
 pub use error::{Error, Fault};
 pub use limits::{LimitOptions, RateOptions};
 pub use live::Live;
@@ -50,6 +52,8 @@ pub struct Config {
     pub server: ServerOptions,
     /// `[store]`.
     pub store: StoreOptions,
+    /// `[cell]`.
+    pub cell: CellOptions,
     /// `[sessions]`.
     pub sessions: SessionOptions,
     /// `[tools]` and `[client_tools]`.
@@ -82,6 +86,7 @@ pub struct Config {
 struct Written {
     server: ServerOptions,
     store: StoreOptions,
+    cell: CellOptions,
     sessions: SessionOptions,
     tools: BTreeMap<String, ToolOptions>,
     client_tools: ClientToolOptions,
@@ -108,6 +113,7 @@ fn parse(
     let mut config = Config {
         server: written.server,
         store: written.store,
+        cell: written.cell,
         sessions: written.sessions,
         tools: ToolConfig {
             tools: written.tools,
@@ -156,6 +162,7 @@ impl Config {
         let mut problems = self.gateway.validate(kinds);
         self.server.validate(&mut problems.at(&["server"]));
         self.store.validate(&mut problems.at(&["store"]));
+        self.cell.validate(&mut problems.at(&["cell"]));
         self.sessions.validate(&mut problems.at(&["sessions"]));
         for (name, options) in &self.tools.tools {
             options.validate(name, &mut problems.at(&["tools", name]));

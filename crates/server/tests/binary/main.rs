@@ -7,6 +7,7 @@
 )]
 
 mod backup;
+mod bundle;
 mod chat;
 mod config;
 mod keys;

@@ -103,6 +103,17 @@ impl Shared {
         let db = Arc::clone(&self.store) as Arc<dyn Db>;
         Archive { env, db, blobs: Arc::new(NoBlobs), keys: Arc::new(OpenKeys) }
     }
+
+    /// A machine has its sessions up.
+    fn joins(&self, at: usize, sessions: Arc<Sessions>) {
+        let mut all = lock(&self.sessions);
+        if all.len() <= at {
+            all.resize(at + 1, None);
+        }
+        if let Some(place) = all.get_mut(at) {
+            *place = Some(sessions);
+        }
+    }
 }
 
 /// One life of a node.
@@ -130,14 +141,7 @@ impl Life {
             };
             let sessions = Sessions::start(parts, options_of_a_node());
             *lock(&here) = Some((Arc::clone(&sessions), Arc::clone(&members)));
-            let mut all = lock(&shared.sessions);
-            if all.len() <= at {
-                all.resize(at + 1, None);
-            }
-            if let Some(place) = all.get_mut(at) {
-                *place = Some(sessions);
-            }
-            drop(all);
+            shared.joins(at, sessions);
             loop {
                 env.sleep(members.beat_every()).await;
                 drop(members.beat().await);

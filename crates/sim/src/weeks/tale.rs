@@ -122,6 +122,8 @@ impl Clients {
             payer: Name::cut("key_weeks"),
             request: Request::new(Dialect::Responses, "scripted"),
             tools: Vec::new(),
+            calls_max: None,
+            may_truncate: false,
             limits: Limits::default(),
         };
         let about = About { settings: Some(Box::new(settings)), ..About::default() };

@@ -4,7 +4,7 @@ use freehold_types::Offset;
 
 use super::{Fit, push, take};
 use crate::event::{
-    Event, ForkedFrom, Pinned, Restored, Rewound, Sealed, SessionCreated, Unpinned,
+    Event, ForkedFrom, Imported, Pinned, Restored, Rewound, Sealed, SessionCreated, Unpinned,
 };
 use crate::state::{PINS_MAX, SPANS_MAX, State};
 
@@ -21,13 +21,23 @@ impl State {
     /// What was under way was ended by the events before; what is left are
     /// things that wait for nobody in this session.
     pub(super) fn forked_from(&mut self, fact: &ForkedFrom) -> Fit {
+        self.begins_anew(fact.timeline)
+    }
+
+    /// As of a fork; and whoever it was sealed for, the copy is not.
+    pub(super) fn imported(&mut self, fact: &Imported) -> Fit {
+        self.sealed = None;
+        self.begins_anew(fact.timeline)
+    }
+
+    fn begins_anew(&mut self, timeline: u64) -> Fit {
         if self.turn.is_some() {
             return Err("a turn is open");
         }
         self.queue.clear();
         self.timers.clear();
         self.decided.clear();
-        self.timeline = fact.timeline;
+        self.timeline = timeline;
         Ok(())
     }
 

@@ -74,7 +74,7 @@ pub(super) async fn create(
         Some(input) => vec![cue(&said(input)?, None, Busy::Reject, None)?],
     };
     let about =
-        About { settings: settings.map(Box::new), metadata: create.metadata, surface: Map::new() };
+        About { settings: settings.map(Box::new), metadata: create.metadata, ..About::default() };
     let agent = create.agent.as_deref().unwrap_or(AGENT);
     let agent = Name::new(agent).map_err(|error| Problem::invalid(format!("agent: {error}")))?;
     let request = || json!([&about, agent.as_str(), &create.input]).to_string();

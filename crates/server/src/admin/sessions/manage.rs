@@ -62,10 +62,29 @@ pub(super) async fn describe(
     get(found).await
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Delete {
+    #[serde(default)]
+    #[expect(dead_code, reason = "`Access` reads it")]
+    tenant: Option<TenantName>,
+    /// Also if it was moved to another cell, where it stays.
+    #[serde(default)]
+    moved: bool,
+}
+
 /// Deletes a session with all that is in it.
-pub(super) async fn delete(found: Found) -> Result<StatusCode, Refused> {
+pub(super) async fn delete(
+    found: Found,
+    Params(asked): Params<Delete>,
+) -> Result<StatusCode, Refused> {
     let access = &found.access;
-    access.sessions().delete(&access.tenant, found.session).await?;
+    let (sessions, tenant) = (access.sessions(), &access.tenant);
+    if asked.moved && (access.key.is_none() || access.manages()) {
+        sessions.forget(tenant, found.session).await?;
+    } else {
+        sessions.delete(tenant, found.session).await?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -88,8 +107,8 @@ pub(super) async fn fork(
     Json(fork): Json<Fork>,
 ) -> Result<(StatusCode, Shown<Value>), Refused> {
     let view = found.view().await?;
-    let request = json!(["fork", fork.at, fork.metadata]).to_string();
-    let key = super::create::key(&headers, request.as_bytes())?;
+    let request = || json!(["fork", fork.at, fork.metadata]).to_string();
+    let key = super::create::key(&headers, request)?;
     let at = Offset(fork.at.unwrap_or(view.row.head));
     let about = fork.metadata.map(|metadata| About { metadata, ..About::clone(&view.about) });
     let access = &found.access;

@@ -8,6 +8,8 @@
 //! | `GET sessions/{id}/stream` | events as they are committed: SSE, long poll (`?wait=`), WebSocket |
 //! | `POST sessions/{id}/input`, `answers`, `signals`, `cancel`, `limits`, `compact` | what happens in it |
 //! | `POST sessions/{id}/fork`, `rewind` | another one from an event on; forgetting |
+//! | `GET POST sessions/{id}/export`, `POST sessions/import` | a copy as a bundle, or the session moved to another cell |
+//! | `POST sessions/refusals`, `sessions/{id}/unseal` | a bundle that is never taken, and its session taken back |
 //! | `GET approvals`, `sessions/{id}/approvals`, `POST sessions/{id}/approvals/{approval}` | the inbox |
 //! | `POST GET sessions/{id}/timers`, `DELETE sessions/{id}/timers/{timer}` | timers |
 //! | `PUT DELETE sessions/{id}/pins/{offset}` | events that no compaction drops |
@@ -16,6 +18,7 @@
 mod access;
 mod approvals;
 mod body;
+mod bundles;
 mod create;
 mod cursor;
 mod happen;
@@ -49,6 +52,9 @@ pub(super) fn routes(admin: &Admin) -> Router<Admin> {
         .route("/sessions/{id}/compact", post(happen::compact))
         .route("/sessions/{id}/fork", post(manage::fork))
         .route("/sessions/{id}/rewind", post(manage::rewind))
+        .route("/sessions/{id}/export", get(bundles::copy).post(bundles::leave))
+        .route("/sessions/{id}/unseal", post(bundles::unseal))
+        .route("/sessions/refusals", post(bundles::refuse))
         .route("/sessions/{id}/pins/{offset}", put(happen::pin).delete(happen::unpin))
         .route("/sessions/{id}/approvals", get(approvals::of_session))
         .route("/sessions/{id}/approvals/{approval}", post(approvals::decide))
@@ -58,6 +64,8 @@ pub(super) fn routes(admin: &Admin) -> Router<Admin> {
         .route("/sessions/{id}/webhooks/{name}", delete(webhooks::unmake))
         .route("/approvals", get(approvals::inbox))
         .layer(from_fn_with_state(admin.clone(), body::at_its_node))
+        // After the layers: this body is not read whole before it is looked at.
+        .route("/sessions/import", post(bundles::import))
 }
 
 /// What needs no key: the token in the path is one.

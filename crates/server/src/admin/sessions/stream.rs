@@ -127,7 +127,9 @@ impl Listening {
                 Ok(Next::Silence) => Some((Ok(Bytes::from_static(b": ping\n\n")), Some(listening))),
                 Ok(Next::Away) => None,
                 // The end of a session is told; all else breaks the connection.
-                Err(Error::NotFound) => Some((Ok(gone()), None)),
+                Err(error @ (Error::NotFound | Error::Refused(_))) => {
+                    Some((Ok(over(&error)), None))
+                }
                 Err(error) => Some((Err(error), None)),
             }
         });
@@ -191,8 +193,12 @@ impl Listening {
     }
 }
 
-fn gone() -> Bytes {
-    let problem = Problem::new(Code::SessionNotFound, "the session was deleted");
+/// Why nothing more comes: the session was deleted, or moved to another cell.
+fn over(error: &Error) -> Bytes {
+    let problem = match error {
+        Error::Refused(refused) => Problem::new(Code::SessionSealed, refused.to_string()),
+        _ => Problem::new(Code::SessionNotFound, "the session was deleted"),
+    };
     let data = json!({"code": problem.code.word(), "detail": problem.detail});
     format!("event: error\ndata: {data}\n\n").into()
 }

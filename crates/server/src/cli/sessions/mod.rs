@@ -3,6 +3,7 @@
 mod act;
 mod api;
 mod ask;
+mod bundle;
 mod line;
 mod read;
 mod watch;
@@ -27,7 +28,8 @@ use api::Api;
   freehold sessions approvals
   freehold sessions approve sess_0199... appr_0199... --note \"fine by me\"
   freehold sessions timers set sess_0199... --in 3600 \"Look again\"
-  freehold sessions fork sess_0199... --at 41")]
+  freehold sessions fork sess_0199... --at 41
+  freehold sessions export sess_0199... --move eu-2")]
 pub(super) struct Sessions {
     #[command(subcommand)]
     command: Command,
@@ -110,8 +112,16 @@ enum Command {
     Stats(read::One),
     /// Make a token with which anyone may send it one signal.
     Webhook(act::Webhook),
+    /// Write it to a file, as a copy or to move it to another cell.
+    Export(bundle::Export),
+    /// Take one in from a file.
+    Import(bundle::Import),
+    /// Refuse a bundle for good, so that its session can be unsealed.
+    Refuse(bundle::Refuse),
+    /// Take one back that another cell has refused.
+    Unseal(bundle::Unseal),
     /// Delete it, with all that is in it.
-    Delete(read::One),
+    Delete(bundle::Delete),
 }
 
 impl Sessions {
@@ -139,7 +149,11 @@ impl Sessions {
             Command::Rewind(rewind) => rewind.run(&api),
             Command::Stats(one) => one.stats(&api),
             Command::Webhook(webhook) => webhook.run(&api),
-            Command::Delete(one) => one.delete(&api),
+            Command::Export(export) => export.run(&api),
+            Command::Import(import) => import.run(&api),
+            Command::Refuse(refuse) => refuse.run(&api),
+            Command::Unseal(unseal) => unseal.run(&api),
+            Command::Delete(delete) => delete.run(&api),
         }
     }
 }

@@ -3,7 +3,6 @@
 use clap::Args;
 use freehold_server::admin::escape;
 use freehold_server::out;
-use http::Method;
 use serde_json::{Value, json};
 
 use super::super::door::{show, text};
@@ -106,12 +105,6 @@ impl One {
                 .map(|field| text(row, field))
                 .collect()
         })
-    }
-
-    pub(super) fn delete(self, api: &Api) -> anyhow::Result<()> {
-        let told = api.call(Method::DELETE, &of(&self.session, ""), None)?;
-        api.tell(&told, format!("{} is deleted.", self.session));
-        Ok(())
     }
 }
 

@@ -384,7 +384,9 @@ fn unknown(reason: UnknownReason) -> &'static str {
         UnknownReason::QueryFailed => "unknown whether it ran: the tool could not say",
         UnknownReason::NotRepeated => "unknown whether it ran: nobody wanted it repeated",
         UnknownReason::Cancelled => "unknown whether it ran: the turn was stopped meanwhile",
-        UnknownReason::Forked => "unknown here: it runs in the session that this one came from",
+        UnknownReason::Forked | UnknownReason::Imported => {
+            "unknown here: it runs in the session that this one came from"
+        }
         UnknownReason::Restored => "unknown whether it ran: a backup was restored meanwhile",
     }
 }

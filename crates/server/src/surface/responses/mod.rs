@@ -47,6 +47,7 @@ use crate::app::App;
 use crate::http::drain::Drain;
 pub(crate) use crate::surface::failure::Failure;
 pub(crate) use ask::{refused, said as read_items};
+pub(crate) use create::cue;
 use follow::Follower;
 use ids::ResponseId;
 pub(crate) use items::{Lister, Order};
