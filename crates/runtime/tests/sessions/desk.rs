@@ -276,6 +276,7 @@ pub(crate) struct Desk {
 pub(crate) struct Life {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) db: Arc<Sqlite>,
+    pub(crate) archive: Archive,
     pub(crate) tenant: TenantId,
 }
 
@@ -296,20 +297,21 @@ impl Desk {
     pub(crate) fn life(&mut self) -> Life {
         self.lives += 1;
         let db = Arc::new(Sqlite::open(&SqliteOptions::new(&self.folder)).unwrap());
+        let archive = Archive {
+            env: Arc::new(Real(Instant::now(), Mutex::new(self.lives))),
+            db: Arc::clone(&db) as _,
+            blobs: Arc::clone(&self.script) as _,
+            keys: Arc::new(Bare),
+        };
         let parts = Parts {
-            archive: Archive {
-                env: Arc::new(Real(Instant::now(), Mutex::new(self.lives))),
-                db: Arc::clone(&db) as _,
-                blobs: Arc::clone(&self.script) as _,
-                keys: Arc::new(Bare),
-            },
+            archive: archive.clone(),
             members: None,
             timeline: 1,
             models: Arc::clone(&self.script) as _,
             tools: Arc::clone(&self.script) as _,
         };
         let sessions = Sessions::start(parts, self.options.clone());
-        Life { sessions, db, tenant: self.tenant.clone() }
+        Life { sessions, db, archive, tenant: self.tenant.clone() }
     }
 }
 
@@ -368,7 +370,8 @@ impl Life {
 
     /// As a crash would end it: nothing is finished, nothing is let go of.
     pub(crate) async fn dies(self) {
-        let Self { sessions, db, .. } = self;
+        let Self { sessions, db, archive, .. } = self;
+        drop(archive);
         sessions.abandon().await;
         drop(sessions);
         tokio::task::spawn_blocking(move || db.close()).await.unwrap();
