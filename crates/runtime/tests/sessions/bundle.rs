@@ -11,8 +11,8 @@ use freehold_runtime::event::{
     Busy, Content, Decider, Deciders, Fact, Name, Note, Outcome, Place, Repeat, RetryRule,
     TimerPurpose, UnknownReason, Verdict,
 };
-use freehold_runtime::sessions::{By, Error as Unaccepted, Key};
 use freehold_runtime::fsck::Deriving;
+use freehold_runtime::sessions::{By, Error as Unaccepted, Key};
 use freehold_store::deletion;
 use freehold_store::fsck::Fsck;
 use freehold_types::{BoxFuture, Offset, PageRequest, SessionId};
@@ -373,7 +373,8 @@ async fn only_signers_on_the_list_are_believed_and_only_the_named_cell_takes_ove
     left.until(session, "turn_ended").await;
     let stranger = Cell { trust: Vec::new(), ..b.clone() };
     let misled = Cell { trust: vec![Peer { name: name("a"), key: c.key.public() }], ..b.clone() };
-    let unknown = left.sessions.move_out(&a, &left.tenant, session, &name("z"), By::default()).await;
+    let unknown =
+        left.sessions.move_out(&a, &left.tenant, session, &name("z"), By::default()).await;
     assert!(matches!(unknown, Err(Error::UnknownCell(_))));
     let itself = left.sessions.move_out(&a, &left.tenant, session, &name("a"), By::default()).await;
     assert!(matches!(itself, Err(Error::Here(_))));

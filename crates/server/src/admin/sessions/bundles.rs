@@ -142,7 +142,7 @@ pub(super) async fn import(
         by: access.by(),
         payer,
         // The bundle itself tells one request from another.
-        key: create::key(&headers, b"import")?,
+        key: create::key(&headers, || "import".to_owned())?,
         copy: asked.copy,
         bytes_max: access.app.config.load().cell.import_bytes_max,
     };
