@@ -11,9 +11,11 @@ use freehold_runtime::event::{
     Busy, Content, Decider, Deciders, Fact, Name, Note, Outcome, Place, Repeat, RetryRule,
     TimerPurpose, UnknownReason, Verdict,
 };
+use freehold_runtime::fsck::Deriving;
 use freehold_runtime::sessions::{By, Error as Unaccepted, Key};
-use freehold_store::{deletion, fsck};
-use freehold_types::{BoxFuture, Db, Offset, PageRequest, SessionId};
+use freehold_store::deletion;
+use freehold_store::fsck::Fsck;
+use freehold_types::{BoxFuture, Offset, PageRequest, SessionId};
 
 use crate::desk::{Desk, Life, Line, fact, input, kinds, rules_of, until};
 
@@ -82,10 +84,15 @@ async fn moved(life: &Life, cell: &Cell, session: SessionId, to: &str) -> Vec<u8
     whole(sessions.move_out(cell, &life.tenant, session, &name(to), by).await.unwrap()).await
 }
 
-/// That whatever is in the store belongs together.
+/// That whatever is in the store belongs together, and is what its journals
+/// come to.
 async fn sound(life: &Life) {
+    let begin = Deriving::new(life.archive.clone());
+    let blobs = &*life.archive.blobs;
+    let now = jiff::Timestamp::now();
+    let look = Fsck { db: &*life.db, begin: &begin, blobs: Some(blobs), now, repair: false };
     let mut found = Vec::new();
-    fsck::run(&*life.db, &fsck::Underived, |finding| found.push(finding)).await.unwrap();
+    look.run(|finding| found.push(finding)).await.unwrap();
     assert!(found.is_empty(), "{found:?}");
 }
 
@@ -158,12 +165,8 @@ async fn a_session_moves_with_all_that_waits_and_is_refused_where_it_was() {
         assert!(refused.to_string().contains("`b`"), "{refused}");
     }
     // Nor is it found by what waited in it.
-    let waits = freehold_store::waits::list(
-        &*left.db,
-        &left.tenant,
-        "approval",
-        &PageRequest::new(None, 10),
-    );
+    let page = PageRequest::new(None, 10);
+    let waits = freehold_store::waits::list(&*left.db, &left.tenant, "approval", &page);
     assert!(waits.await.unwrap().items.is_empty());
     assert_eq!(moved(&left, &a, session, "b").await, bundle, "the same to the last byte");
     let elsewhere = sessions.move_out(&a, &left.tenant, session, &name("c"), By::default()).await;
@@ -370,10 +373,11 @@ async fn only_signers_on_the_list_are_believed_and_only_the_named_cell_takes_ove
     left.until(session, "turn_ended").await;
     let stranger = Cell { trust: Vec::new(), ..b.clone() };
     let misled = Cell { trust: vec![Peer { name: name("a"), key: c.key.public() }], ..b.clone() };
-    let unknown = left.sessions.move_out(&a, &left.tenant, session, &name("z"), By::default());
-    assert!(matches!(unknown.await, Err(Error::UnknownCell(_))));
-    let itself = left.sessions.move_out(&a, &left.tenant, session, &name("a"), By::default());
-    assert!(matches!(itself.await, Err(Error::Here(_))));
+    let unknown =
+        left.sessions.move_out(&a, &left.tenant, session, &name("z"), By::default()).await;
+    assert!(matches!(unknown, Err(Error::UnknownCell(_))));
+    let itself = left.sessions.move_out(&a, &left.tenant, session, &name("a"), By::default()).await;
+    assert!(matches!(itself, Err(Error::Here(_))));
     let bundle = moved(&left, &a, session, "b").await;
     for cell in [&stranger, &misled] {
         let refused = take(&right, cell, importing(), &bundle).await;

@@ -277,6 +277,7 @@ pub(crate) struct Desk {
 pub(crate) struct Life {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) db: Arc<Sqlite>,
+    pub(crate) archive: Archive,
     pub(crate) tenant: TenantId,
 }
 
@@ -298,8 +299,9 @@ impl Desk {
         self.lives += 1;
         let db = Arc::new(Sqlite::open(&SqliteOptions::new(&self.folder)).unwrap());
         let parts = parts(&self.script, Arc::clone(&db) as _, self.lives);
+        let archive = parts.archive.clone();
         let sessions = Sessions::start(parts, self.options.clone());
-        Life { sessions, db, tenant: self.tenant.clone() }
+        Life { sessions, db, archive, tenant: self.tenant.clone() }
     }
 }
 
@@ -374,7 +376,8 @@ impl Life {
 
     /// As a crash would end it: nothing is finished, nothing is let go of.
     pub(crate) async fn dies(self) {
-        let Self { sessions, db, .. } = self;
+        let Self { sessions, db, archive, .. } = self;
+        drop(archive);
         sessions.abandon().await;
         drop(sessions);
         tokio::task::spawn_blocking(move || db.close()).await.unwrap();

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use freehold_store::blobs::{self, BlobRef};
+use freehold_store::fsck::{Fsck, Underived};
 use freehold_store::idempotency::{self, Accepted};
 use freehold_store::imports::{self, Import, Outcome, Taken};
 use freehold_store::journal::{Append, NewEvent};
 use freehold_store::sessions::NewSession;
-use freehold_store::{deletion, fsck, journal, sessions, settle, timelines};
+use freehold_store::{deletion, journal, sessions, settle, timelines};
 use freehold_types::{Db, DbError, PageRequest, SessionId, TenantId, Unit, UnitId};
 
 use crate::deletion::counts;
@@ -60,7 +61,8 @@ async fn nowhere(db: &dyn Db, tenant: &TenantId, session: SessionId) {
     let page = sessions::list(db, tenant, None, &PageRequest::new(None, 10)).await.unwrap();
     assert!(page.items.iter().all(|row| row.id != session));
     let mut found = Vec::new();
-    fsck::run(db, &fsck::Underived, |finding| found.push(finding)).await.unwrap();
+    let look = Fsck { db, begin: &Underived, blobs: None, now: at(9), repair: false };
+    look.run(|finding| found.push(finding)).await.unwrap();
     assert!(found.is_empty(), "{found:?}");
 }
 
