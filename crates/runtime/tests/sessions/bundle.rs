@@ -155,7 +155,11 @@ async fn a_session_moves_with_all_that_waits_and_is_refused_where_it_was() {
     let said = vec![input("still here?", Busy::Enqueue)];
     let refused = [
         sessions.give(&left.tenant, session, By::default(), said, None).await.map(|_| ()),
-        sessions.describe(&left.tenant, session, Default::default()).await,
+        sessions
+            .describe(&left.tenant, session, |about| {
+                about.metadata.insert("to".into(), "late".into());
+            })
+            .await,
         sessions.delete(&left.tenant, session).await,
         sessions
             .fork(&left.tenant, session, Offset(1), By::default(), None, None)
