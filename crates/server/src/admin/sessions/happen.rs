@@ -72,7 +72,7 @@ pub(super) async fn answers(found: Found, headers: HeaderMap, Json(told): Json<A
         let answers = told.answers.iter();
         let each =
             answers.map(|answer| json!([answer.call.to_string(), answer.content, answer.is_error]));
-        Value::from_iter(each).to_string()
+        each.collect::<Value>().to_string()
     };
     let key = key(&headers, request)?;
     let answers = told.answers.into_iter().map(|answer| ClientAnswer {
