@@ -4,8 +4,10 @@
 //! `mock` is an upstream that answers as it is told, `hop` a bare hyper proxy
 //! that only copies, `load` a load generator. `compare` runs them and
 //! `freehold` side by side and prints the table; `overload` and `disconnects`
-//! fail where `freehold` does not bear what it should. `store` tries the store by
-//! itself, `steps` sessions over both stores, `steps_http` sessions of a server.
+//! fail where `freehold` does not bear what it should. `idle`, `cold` and
+//! `readers` do so for sessions: many that wait, one that nobody has in hand,
+//! one that many follow. `store` tries the store by itself, `steps` sessions over
+//! both stores, `steps_http` sessions of a server.
 
 pub mod answers;
 pub mod child;

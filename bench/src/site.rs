@@ -36,18 +36,12 @@ impl Site {
         idle: Duration,
     ) -> Result<Self> {
         let folder = Scratch::new(name)?;
-        let mut text = format!(
+        let head = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\ndata = \"{}\"\n\n[sessions]\nidle_ms = {}\n",
             folder.path().join("data").display(),
             idle.as_millis()
         );
-        for (name, upstream) in routes {
-            text += &format!(
-                "\n[providers.{name}]\nkind = \"compatible\"\nbase_url = \"http://{upstream}/v1\"\n\
-                 \n[routes.{name}]\ndefault_max_tokens = 256\ndeployments = [{{ provider = \
-                 \"{name}\", model = \"mock\", price = {{ input = \"1.00\", output = \"2.00\" }} }}]\n"
-            );
-        }
+        let text: String = std::iter::once(head).chain(routes.iter().map(route)).collect();
         let file = folder.path().join("freehold.toml");
         std::fs::write(&file, text)?;
         Ok(Self { program: program.to_owned(), file, _folder: folder })
@@ -61,6 +55,21 @@ impl Site {
         let (process, address) = Running::serving(&mut command)?;
         Ok(Node { process, address, ready_after: now().duration_since(began) })
     }
+}
+
+/// A provider at an upstream, and a route of the same name to it.
+fn route((name, upstream): &(&str, SocketAddr)) -> String {
+    format!(
+        r#"
+[providers.{name}]
+kind = "compatible"
+base_url = "http://{upstream}/v1"
+
+[routes.{name}]
+default_max_tokens = 256
+deployments = [{{ provider = "{name}", model = "mock", price = {{ input = "1.00", output = "2.00" }} }}]
+"#
+    )
 }
 
 impl Node {

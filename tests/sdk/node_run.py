@@ -20,6 +20,7 @@ import cases
 import facts
 import server
 import test_agents
+from mcp_server import ALLOWED, Rooms
 from scripts import calls, says
 from upstream import Upstream, answer
 
@@ -55,6 +56,10 @@ def main() -> int:
     upstream.script("node-chain", says("one"), says("two"))
     upstream.script("node-cut", says("a b c d e f g h", pause=0.15))
     upstream.script("node-tool", calls(("temperature", {"city": "Paris"})), says("18 degrees."))
+    wanted = ("mcp__rooms__book", {"room": "red"})
+    upstream.script("node-mcp", calls(wanted), says("Booked."))
+    upstream.script("node-mcp-deny", calls(wanted), says("Then not."))
+    rooms = Rooms()
     upstream.script("node-talk", says("hello"), says("again"))
     upstream.script("node-stop", says("a b c d e f g h i j k l m n o p", pause=0.3))
     table = [
@@ -64,13 +69,14 @@ def main() -> int:
     ]  # fmt: skip
     requests = {d: {c: cases.request(d, c) for c in sorted({row["case"] for row in table})} for d in cases.DIALECTS}
     with tempfile.TemporaryDirectory() as folder:
-        running = server.Freehold(Path(folder), server.config(upstream))
+        running = server.Freehold(Path(folder), server.config(upstream, ALLOWED))
         table_file = Path(folder) / "table.json"
         table_file.write_text(json.dumps({"cases": table, "requests": requests}), encoding="utf-8")
         environment = os.environ | {
             "SDK_URL": running.url,
             "SDK_KEY": server.ADMIN,
             "SDK_UPSTREAM": upstream.url,
+            "SDK_MCP": rooms.url,
             "SDK_TABLE": str(table_file),
         }
         try:
@@ -83,6 +89,7 @@ def main() -> int:
             return failed | subprocess.run([*node, sessions], env=environment, check=False).returncode
         finally:
             running.stop()
+            rooms.close()
 
 
 if __name__ == "__main__":

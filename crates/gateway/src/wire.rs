@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
+use freehold_llm::catalogue::Capability;
 use freehold_llm::format::codec;
 use freehold_llm::model::{ApiError, Request};
 use freehold_llm::scan::{Edit, Piece, Scan, pieces, splice};
@@ -226,6 +227,16 @@ pub(crate) fn changed(body: &Bytes, edits: &mut [Edit<'_>]) -> WireBody {
     changed
 }
 
+/// Whether a deployment is known to think.
+fn thinks(deployment: &Deployment, model: &str) -> bool {
+    let of = |capabilities: &Vec<Capability>| capabilities.contains(&Capability::Reasoning);
+    match &deployment.capabilities {
+        Some(capabilities) => of(capabilities),
+        None => freehold_llm::catalogue::model(model)
+            .is_some_and(|row| row.capabilities.as_ref().is_some_and(of)),
+    }
+}
+
 /// Whether a `content` in the body is a list, however it is spaced.
 fn lists_content(body: &[u8]) -> bool {
     memmem::find_iter(body, b"\"content\"").any(|at| {
@@ -298,6 +309,13 @@ fn encoded<'a>(
     if ours != theirs {
         set(&mut request, ours);
     }
+    // What a session's model thought is shown to it again, if it gives that away
+    // sealed. A model that does not think refuses the wish.
+    let seals = asked.in_process && to == Dialect::Responses && thinks(deployment, &model);
+    let reasoning = seals.then(|| request.reasoning.clone());
+    if seals {
+        Arc::make_mut(&mut request).reasoning.get_or_insert_default().want_seal = true;
+    }
     let mut quirks = Cow::Borrowed(deployment.quirks.as_slice());
     if deployment.model.contains('*')
         && let Some(profile) = freehold_llm::catalogue::model(&model)
@@ -319,6 +337,9 @@ fn encoded<'a>(
     let body = WireBody::from(body);
     if ours != theirs {
         set(&mut request, theirs);
+    }
+    if let Some(reasoning) = reasoning {
+        Arc::make_mut(&mut request).reasoning = reasoning;
     }
     asked.paper.goes_out(request, (&body, &losses), asked.sole);
     Ok((body, losses))

@@ -38,6 +38,13 @@ pub struct Settings {
     /// Tools that Freehold performs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<ToolSpec>,
+    /// How many calls of them one answer to the client may have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls_max: Option<u64>,
+    /// What is more than the model takes may be left out, from the beginning
+    /// of the conversation on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_truncate: bool,
     /// What a turn may use; unset parts are the configuration's.
     #[serde(default, skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,

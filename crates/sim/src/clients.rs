@@ -343,6 +343,8 @@ pub(crate) fn settings() -> Settings {
         payer: Name::cut("key"),
         request: ModelRequest::new(DIALECT, "scripted"),
         tools: Vec::new(),
+        calls_max: None,
+        may_truncate: false,
         limits: Limits::default(),
     }
 }

@@ -13,6 +13,7 @@
 //! - `models`, `tools` and `outside` are what a session works with;
 //! - `clients`, `seldom`, `listeners`, `chaos`, `closing` are what happens to it;
 //! - `fixed` is a story of which each commit fails in turn;
+//! - `weeks` is one long story over schemas that change, without chance;
 //! - `tally` counts what occurs, so that nothing is missing unnoticed;
 //! - `check` says what must be true, `mutation` plants bugs to see that it is
 //!   noticed when it is not.
@@ -42,6 +43,7 @@ mod stage;
 mod story;
 mod tally;
 mod tools;
+mod weeks;
 mod world;
 
 pub use faults::Way;
@@ -49,3 +51,4 @@ pub use mutation::Mutation;
 pub use setup::Setup;
 pub use stage::{Outcome, Stage, seed_of, watch_panics};
 pub use tally::{FAULTS, Tally};
+pub use weeks::{Break, Tale, Weeks, dumped, told};

@@ -74,7 +74,7 @@ impl Client {
         let tenant = self.world.tenant.clone();
         let send = move |sessions: Arc<Sessions>| {
             let tenant = tenant.clone();
-            net::boxed(async move { sessions.fork(&tenant, session, at, by(), None).await })
+            net::boxed(async move { sessions.fork(&tenant, session, at, by(), None, None).await })
         };
         let receipt = self.told(send).await?;
         let mut book = lock(&self.world.book);

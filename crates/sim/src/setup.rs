@@ -138,6 +138,8 @@ fn rules() -> Rules {
         stuck_ms: 20_000,
         grace_ms: 800,
         compact_at_tokens: Some(2_000),
+        calls_max: None,
+        one_by_one: false,
         doubt: ApprovalRule { deciders: Deciders::Anyone, expires_ms: 30_000 },
         tools: std::collections::BTreeMap::new(),
     }

@@ -25,7 +25,7 @@ use crate::{chaos, check, clients, closing, listeners};
 
 /// Things that happen in a world at the most: more is a world that turns in
 /// circles.
-const EVENTS_MAX: u64 = 4_000_000;
+const EVENTS_MAX: u64 = 300_000;
 
 /// How a world ended.
 #[derive(Clone, Debug, Default)]

@@ -39,7 +39,18 @@ impl Memory {
 
     /// Brings the schema up to this version's.
     pub fn upgrade(&self) -> Result<(), OpenError> {
-        migrate::run(&mut self.lock(), MIGRATIONS)
+        self.upgrade_to(i64::MAX)
+    }
+
+    /// Brings the schema up to that of a version in between.
+    pub fn upgrade_to(&self, migration: i64) -> Result<(), OpenError> {
+        let known = MIGRATIONS.iter().take_while(|known| known.number <= migration).count();
+        migrate::run(&mut self.lock(), MIGRATIONS.get(..known).unwrap_or(MIGRATIONS))
+    }
+
+    /// Runs statements as they were dumped from another store.
+    pub fn load(&self, sql: &str) -> Result<(), DbError> {
+        self.lock().execute_batch(sql).map_err(|error| fault(&error))
     }
 
     /// Takes all rows of all tables away: faster than to open another one.

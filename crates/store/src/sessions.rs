@@ -118,7 +118,8 @@ const LIST: &str =
 /// Takes the row, so that it is not sealed meanwhile.
 const TOUCH: &str = "UPDATE sessions SET head = head WHERE tenant = $1 AND id = $2
     AND sealed_for IS NULL AND deleted_at IS NULL";
-const DESCRIBE: &str = "UPDATE profiles SET about = $3 WHERE tenant = $1 AND session = $2";
+const DESCRIBE: &str =
+    "UPDATE profiles SET about = $4 WHERE tenant = $1 AND session = $2 AND about = $3";
 const SEAL: &str = "UPDATE sessions SET sealed_for = $4, epoch = epoch + 1, node = NULL,
     claim = NULL, due_at = NULL WHERE tenant = $1 AND id = $2 AND epoch = $3
     AND sealed_for IS NULL AND deleted_at IS NULL";
@@ -151,11 +152,11 @@ pub(crate) fn begin(unit: &mut Unit, new: &NewSession, base: u64, epoch: u64) {
     unit.expect(1, INSERT_PROFILE, args);
 }
 
-/// Changes what a session is said to be; fails its guard if there is none, or
-/// it is sealed.
-pub fn describe(unit: &mut Unit, tenant: &TenantId, id: SessionId, about: Arc<str>) {
+/// Changes what a session is said to be; fails its guard if it is not said to be
+/// what it `was`, is not there, or is sealed.
+pub fn describe(unit: &mut Unit, tenant: &TenantId, id: SessionId, was: Arc<str>, about: Arc<str>) {
     unit.expect(1, TOUCH, args![tenant.shared(), id.to_string()]);
-    unit.expect(1, DESCRIBE, args![tenant.shared(), id.to_string(), about]);
+    unit.expect(1, DESCRIBE, args![tenant.shared(), id.to_string(), was, about]);
 }
 
 /// Gives a session to another cell: nobody writes here any more. After the

@@ -115,18 +115,12 @@ impl Node {
         let log = self.folder.join("log");
         let mut log = std::fs::File::options().create(true).append(true).open(log)?;
         writeln!(log, "-- started")?;
-        let own = std::env::vars_os()
-            .filter(|(name, _)| !name.to_string_lossy().starts_with("FREEHOLD_"));
-        let mut child = Command::new(&self.program)
+        let mut child = self
+            .command()
             .args(["serve", "--listen", &self.listen.to_string(), "--config"])
             .arg(self.folder.join("freehold.toml"))
             .arg("--data")
             .arg(self.data())
-            .env_clear()
-            .envs(own)
-            .env("FREEHOLD_BOOTSTRAP_KEY", KEY)
-            .env("FREEHOLD_MASTER_KEY", MASTER)
-            .envs(self.env.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -190,6 +184,38 @@ impl Node {
             running.paused = paused;
         }
         Ok(())
+    }
+
+    /// Looks whether all is whole that it left, and gives what is not. Over a
+    /// file it must not run.
+    pub(crate) fn fsck(&self) -> Result<Vec<String>> {
+        let out = self
+            .command()
+            .args(["fsck", "--json", "--config"])
+            .arg(self.folder.join("freehold.toml"))
+            .arg("--data")
+            .arg(self.data())
+            .output()?;
+        let lines = String::from_utf8_lossy(&out.stdout).into_owned();
+        if !lines.contains("\"looked\"") {
+            bail!("fsck does not end: {}", String::from_utf8_lossy(&out.stderr));
+        }
+        let wrong = lines.lines().filter(|line| line.contains("\"severity\":\"wrong\""));
+        Ok(wrong.map(str::to_owned).collect())
+    }
+
+    /// The program, without the settings of whoever runs this.
+    fn command(&self) -> Command {
+        let own = std::env::vars_os()
+            .filter(|(name, _)| !name.to_string_lossy().starts_with("FREEHOLD_"));
+        let mut command = Command::new(&self.program);
+        command
+            .env_clear()
+            .envs(own)
+            .env("FREEHOLD_BOOTSTRAP_KEY", KEY)
+            .env("FREEHOLD_MASTER_KEY", MASTER)
+            .envs(self.env.iter().cloned());
+        command
     }
 
     /// Where it serves; `None` where nobody would answer.

@@ -32,6 +32,7 @@ pub struct Report {
     pub(crate) doubles: u64,
     pub(crate) differs: u64,
     pub(crate) refused: u64,
+    pub(crate) damages: u64,
     pub(crate) waits: Vec<Duration>,
     pub(crate) starts: Vec<Duration>,
     pub(crate) notes: Vec<String>,
@@ -52,7 +53,7 @@ impl Report {
         }
     }
 
-    fn zeros(&self) -> [(&'static str, u64); 13] {
+    fn zeros(&self) -> [(&'static str, u64); 14] {
         [
             ("acknowledged inputs lost", self.lost),
             ("inputs accepted twice", self.inputs_doubled),
@@ -67,6 +68,7 @@ impl Report {
             ("stream duplicates", self.doubles),
             ("streams that differ from the journal", self.differs),
             ("requests refused", self.refused),
+            ("damages that fsck finds", self.damages),
         ]
     }
 

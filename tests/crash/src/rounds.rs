@@ -101,6 +101,15 @@ pub(crate) fn run(
     report.notes = wrong.notes;
     report.waits = waits;
     judge::judge(&world.cluster, &seen, &payments.all(), &mut report);
+    for node in world.cluster.nodes.iter() {
+        // Those that share a database are left running.
+        if links.is_empty() {
+            node.kill();
+        }
+        for wrong in node.fsck()? {
+            report.note(|report| &mut report.damages, wrong);
+        }
+    }
     Ok(report)
 }
 

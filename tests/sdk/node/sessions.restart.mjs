@@ -72,3 +72,35 @@ test("a cancelled response stays cancelled", async () => {
   await restart();
   assert.equal((await sdk().responses.retrieve(response.id)).status, "cancelled");
 });
+
+// A real MCP server, its tools asked about, over a restart between each two requests.
+const rooms = () => [{ type: "mcp", server_label: "rooms", server_url: process.env.SDK_MCP }];
+const kinds = (response) => response.output.map((item) => item.type);
+
+test("a call of an MCP server is approved, made once and kept", async () => {
+  const first = await sdk().responses.create({ model: "up-chat/node-mcp", input: "Book red.", tools: rooms() });
+  assert.deepEqual(kinds(first), ["mcp_list_tools", "mcp_approval_request"]);
+  assert.deepEqual(first.output[0].tools.map((tool) => tool.name), ["look", "book", "slow"]);
+  await restart();
+  const yes = { type: "mcp_approval_response", approval_request_id: first.output[1].id, approve: true };
+  const events = await all(await sdk().responses.create({
+    model: "up-chat/node-mcp", input: [yes], tools: rooms(), previous_response_id: first.id, stream: true,
+  }));
+  const done = events.at(-1).response;
+  assert.deepEqual(kinds(done), ["mcp_call", "message"]);
+  assert.equal(done.output[0].output, "red is booked");
+  assert.equal(done.output[0].approval_request_id, first.output[1].id);
+  await restart();
+  assert.deepEqual((await sdk().responses.retrieve(done.id)).output, done.output);
+});
+
+test("a denied call is not made", async () => {
+  const first = await sdk().responses.create({ model: "up-chat/node-mcp-deny", input: "Book red.", tools: rooms() });
+  const request = first.output.find((item) => item.type === "mcp_approval_request");
+  await restart();
+  const no = { type: "mcp_approval_response", approval_request_id: request.id, approve: false };
+  const second = await sdk().responses.create({
+    model: "up-chat/node-mcp-deny", input: [no], tools: rooms(), previous_response_id: first.id,
+  });
+  assert.deepEqual(kinds(second), ["message"]);
+});

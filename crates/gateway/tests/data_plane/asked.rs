@@ -11,6 +11,7 @@ use freehold_llm::model::{
 };
 use freehold_types::{Money, TenantId, TransportFault};
 use futures_util::StreamExt as _;
+use serde_json::json;
 
 use crate::samples::{DIALECTS, answer, pool, stream, until_hello};
 use crate::script::{Act, Piece};
@@ -115,7 +116,7 @@ async fn the_cost_comes_before_the_end() {
 }
 
 #[tokio::test]
-async fn state_stays_with_us_and_thinking_comes_sealed() {
+async fn state_stays_with_us_and_thinking_comes_sealed_where_it_was_asked_for() {
     let world = World::new("").await;
     world.script("responses", Act::sse(stream(Dialect::Responses)));
     let mut wishes = request("responses/m");
@@ -126,6 +127,21 @@ async fn state_stays_with_us_and_thinking_comes_sealed() {
     assert_eq!(sent["store"], false);
     assert_eq!(sent["include"][0], "reasoning.encrypted_content");
     world.book().await;
+}
+
+#[tokio::test]
+async fn only_a_model_that_is_known_to_think_is_asked_for_its_thoughts() {
+    for (model, known) in
+        [("responses/gpt-5.4", true), ("responses/gpt-4o", false), ("responses/m", false)]
+    {
+        let world = World::new("").await;
+        world.script("responses", Act::sse(stream(Dialect::Responses)));
+        let saying = ask(&world, request(model)).await.unwrap();
+        heard(&world, saying).await;
+        let sent = world.wire.sent().remove(0).json();
+        assert_eq!(sent["include"] == json!(["reasoning.encrypted_content"]), known, "{sent}");
+        world.book().await;
+    }
 }
 
 #[tokio::test]

@@ -58,6 +58,8 @@ pub(crate) struct Reader {
     /// Its key as the profile keeps it.
     wrapped: Arc<[u8]>,
     about: Arc<About>,
+    /// The same as its profile has it.
+    sealed_about: Arc<str>,
 }
 
 impl Archive {
@@ -98,7 +100,8 @@ impl Reader {
         let about = Arc::new(read_about(id, &key, &profile.about)?);
         let key = Arc::new(key);
         let (archive, id) = (archive.clone(), id.clone());
-        Ok(Arc::new(Self { archive, id, lineage, key, shared, wrapped, about }))
+        let sealed_about = profile.about;
+        Ok(Arc::new(Self { archive, id, lineage, key, shared, wrapped, about, sealed_about }))
     }
 
     /// Of a session that is about to be, and is no fork.
@@ -108,6 +111,7 @@ impl Reader {
         about: About,
     ) -> Result<Arc<Self>, Error> {
         let (key, wrapped) = new_key(archive, id).await?;
+        let sealed_about = seal_about(archive.env.as_ref(), id.session, &key, &about)?;
         Ok(Arc::new(Self {
             archive: archive.clone(),
             id: id.clone(),
@@ -116,6 +120,7 @@ impl Reader {
             shared: Vec::new(),
             wrapped,
             about: Arc::new(about),
+            sealed_about,
         }))
     }
 
@@ -146,7 +151,12 @@ impl Reader {
         Arc::clone(&self.about)
     }
 
-    /// What it is said to be, as the profile keeps it.
+    /// What it was said to be when it was opened, as its profile has it.
+    pub(crate) fn profiled(&self) -> Arc<str> {
+        Arc::clone(&self.sealed_about)
+    }
+
+    /// What it is to be said to be, as its profile will have it.
     pub(crate) fn sealed_about(&self, about: &About) -> Result<Arc<str>, Error> {
         seal_about(self.archive.env.as_ref(), self.id.session, &self.key, about)
     }
@@ -309,12 +319,7 @@ impl Reader {
 
     /// A content that an event can hold: a large one goes into a blob.
     pub(crate) async fn stowed(&self, content: &mut Content) -> Result<Option<BlobRef>, Error> {
-        let Content::Inline(value) = content else { return Ok(None) };
-        if size::of(value) <= INLINE_BYTES_MAX && !is_deep(value, CONTENT_DEPTH_MAX) {
-            return Ok(None);
-        }
-        let plain = serde_json::to_vec(value);
-        let plain = plain.map_err(|error| Error::Defect(error.to_string()))?;
+        let Some(plain) = large(content)? else { return Ok(None) };
         if plain.len() > CONTENT_BYTES_MAX {
             return Err(Error::Content(format!(
                 "a content of {} bytes; the most is {CONTENT_BYTES_MAX}",
@@ -329,6 +334,15 @@ impl Reader {
     pub(crate) fn blob_name(&self, session: SessionId, hash: Hash) -> BlobName {
         BlobName { tenant: self.id.tenant.clone(), session, hash: *hash.bytes() }
     }
+}
+
+/// The JSON of a content that no event can hold.
+pub(crate) fn large(content: &Content) -> Result<Option<Vec<u8>>, Error> {
+    let Content::Inline(value) = content else { return Ok(None) };
+    if size::of(value) <= INLINE_BYTES_MAX && !is_deep(value, CONTENT_DEPTH_MAX) {
+        return Ok(None);
+    }
+    serde_json::to_vec(value).map(Some).map_err(|error| Error::Defect(error.to_string()))
 }
 
 /// Of a newer version not even the seal need be what we know.

@@ -6,7 +6,9 @@
 //! `words` has what Freehold says itself. Costs what the live context costs,
 //! whatever the length of the journal.
 
+mod cut;
 mod legal;
+mod marks;
 mod request;
 mod settings;
 mod walk;
@@ -20,6 +22,7 @@ use serde_json::Value;
 
 use crate::event::{Content, Event, Hash, Span};
 
+pub use cut::without_oldest;
 pub use request::request;
 pub use settings::{call, settings};
 

@@ -4,7 +4,7 @@ use freehold_llm::model::{Item, Part, Request, Role, Tool, ToolBody, ToolChoice}
 use freehold_types::CallId;
 
 use super::walk::walk;
-use super::{Error, Journal, words};
+use super::{Error, Journal, marks, words};
 use crate::content::Settings;
 use crate::event::Purpose;
 use crate::state::State;
@@ -39,10 +39,12 @@ pub async fn request(
         request.tool_choice = None;
         request.parallel_tool_calls = None;
     }
-    // State is ours alone: the provider keeps nothing, and what it thought it
-    // gives us sealed.
+    if purpose == Purpose::Step {
+        marks::set(&mut request);
+    }
+    // State is ours alone: the provider keeps nothing. That it gives us what it
+    // thought sealed, the gateway asks of models that are known to think.
     request.store = Some(false);
-    request.reasoning.get_or_insert_default().want_seal = true;
     request.stream = true;
     request.stream_usage = true;
     request.n = None;

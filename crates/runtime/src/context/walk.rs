@@ -13,8 +13,8 @@ use super::{CONTEXT_BYTES_MAX, Error, Journal, words};
 use crate::answer::size;
 use crate::content::{Input, output};
 use crate::event::{
-    Busy, Content, Event, Fact, InputTaken, ModelAborted, ModelAnswered, Outcome, Purpose, Span,
-    TimerPurpose, ToolObserved,
+    Busy, Content, ErrorReason, Event, Fact, InputTaken, ModelAborted, ModelAnswered, Note,
+    Outcome, Purpose, Span, TimerPurpose, ToolObserved, Verdict,
 };
 
 /// A context as items.
@@ -237,6 +237,9 @@ impl Walk<'_> {
         let told = match &outcome {
             Outcome::Ok(content) => Told::ok(output(&self.value(content).await?)),
             Outcome::Failed(content) => Told::failed(output(&self.value(content).await?)),
+            Outcome::Refused(ErrorReason::Denied) => {
+                Told::failed_with(words::denied(self.denial(fact.outcome).await?.as_str()))
+            }
             Outcome::Refused(reason) => Told::failed_with(words::refused(reason)),
             Outcome::Unknown(reason) => Told::failed_with(words::unknown(*reason)),
         };
@@ -244,6 +247,15 @@ impl Walk<'_> {
             self.pieces.said(vec![note_with(words::KEPT_RESULT, told.output)]);
         }
         Ok(())
+    }
+
+    /// Why whoever was asked denied a call. The decision and what follows of it
+    /// are one write.
+    async fn denial(&self, outcome: Offset) -> Result<Note, Error> {
+        match one(self.journal, outcome.before()).await?.fact {
+            Fact::ApprovalDecided(decided) if decided.verdict == Verdict::Deny => Ok(decided.note),
+            _ => Ok(Note::cut("")),
+        }
     }
 
     async fn read<T: serde::de::DeserializeOwned>(

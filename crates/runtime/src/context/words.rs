@@ -77,12 +77,24 @@ pub(super) fn refused(reason: &ErrorReason) -> &'static str {
             "Not called: one answer called more tools than it may. Call it again if it is still \
              needed."
         }
+        ErrorReason::CallLimit => {
+            "Not called: as many tools were called as may be for this answer. Go on without."
+        }
         ErrorReason::Denied => {
             "Not called: it was put to somebody to approve, who denied it. Do not try it again \
              unless you are told to."
         }
         ErrorReason::ApprovalExpired => "Not called: nobody approved it in time.",
         ErrorReason::Cancelled => "Not called: the turn was stopped before.",
+    }
+}
+
+/// The result of a call that was denied, with the reason if one was given.
+pub(super) fn denied(why: &str) -> String {
+    let said = refused(&ErrorReason::Denied);
+    match why.trim() {
+        "" => said.to_owned(),
+        why => format!("{said}\nThe reason that was given: {why}"),
     }
 }
 

@@ -36,8 +36,9 @@ fn step(book: &mut Book<'_>) -> Result<Next, Refused> {
     if turn.model.is_some() || turn.paused.is_some() {
         return Ok(Next::Wait);
     }
-    if turn.calls.iter().any(|call| call.status == Status::Ready) {
-        return tool::start_ready(book);
+    let ready = tool::startable(book);
+    if !ready.is_empty() {
+        return tool::start_ready(book, &ready);
     }
     if !turn.calls.iter().all(crate::state::Call::is_done) {
         return wait(book);
@@ -101,7 +102,8 @@ fn wait(book: &mut Book<'_>) -> Result<Next, Refused> {
 
 /// Whom the turn waits for; `None` if also for its own worker.
 fn waits_on(state: &State, turn: &Turn) -> Option<Vec<WaitOn>> {
-    let open = turn.calls.iter().filter(|call| !call.is_done());
+    // What is ready and not started comes after another, which tells.
+    let open = turn.calls.iter().filter(|call| !call.is_done() && call.status != Status::Ready);
     open.map(|call| match call.status {
         Status::Running { place: Place::Client, .. } => Some(WaitOn::Client(call.id)),
         Status::Running { place: Place::Human, .. } => Some(WaitOn::Human(call.id)),

@@ -131,6 +131,7 @@ fn turn_of(fact: &Fact, turn: Option<&Turn>) -> Option<TurnId> {
         | Fact::TurnEnded(_)
         | Fact::Faulted(_)
         | Fact::ModelAsked(_)
+        | Fact::ToolsListed(_)
         | Fact::ModelDelta(_)
         | Fact::ModelAnswered(_)
         | Fact::ModelAborted(_)

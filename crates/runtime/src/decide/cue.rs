@@ -4,8 +4,8 @@ use freehold_types::{ApprovalId, CallId, Offset, SessionId, TimerId, TurnId};
 use jiff::Timestamp;
 
 use crate::event::{
-    AbortReason, Busy, Content, Decider, Hash, Limits, Name, Note, Origin, Repeat, Scope, Span,
-    Text, TimerPurpose, Usage, Verdict,
+    AbortReason, Busy, Content, Decider, Hash, Limits, Listing, Name, Note, Origin, Repeat, Scope,
+    Span, Text, TimerPurpose, Usage, Verdict,
 };
 
 /// A happening.
@@ -36,6 +36,15 @@ pub enum Cue {
         /// Which.
         name: Name,
         /// What came with it.
+        content: Content,
+    },
+    /// An attempt found what servers of tools list, before it asked the model.
+    Listed {
+        /// The attempt.
+        asked: Offset,
+        /// What all of them list, in short.
+        listings: Vec<Listing>,
+        /// What those list that are new.
         content: Content,
     },
     /// Some of an answer came.

@@ -103,6 +103,7 @@ fn record(book: &mut Book<'_>, cue: Cue) -> Result<(), Refused> {
             input::input(book, content, busy, key, settings)
         }
         Cue::Signal { name, content } => input::signal(book, name, content),
+        Cue::Listed { asked, listings, content } => model::listed(book, asked, listings, content),
         Cue::Chunk { asked, content } => model::chunk(book, asked, content),
         Cue::Answered { asked, answer } => model::answered(book, asked, answer),
         Cue::ModelFailed { asked, reason, message, usage } => {

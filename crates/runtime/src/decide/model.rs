@@ -5,8 +5,8 @@ use freehold_types::Offset;
 use super::book::{Book, OFFERED_MAX, later};
 use super::{Offered, Refused, cancel, compact, tool};
 use crate::event::{
-    AbortReason, BudgetPaused, CancelReason, Content, LimitKind, ModelAborted, ModelAnswered,
-    ModelAsked, ModelDelta, Name, Note, Purpose, Scope, Source, Usage,
+    AbortReason, BudgetPaused, CancelReason, Content, LimitKind, Listing, ModelAborted,
+    ModelAnswered, ModelAsked, ModelDelta, Name, Note, Purpose, Scope, Source, ToolsListed, Usage,
 };
 use crate::state::ModelAttempt;
 
@@ -20,6 +20,17 @@ pub(super) fn ask(book: &mut Book<'_>, purpose: Purpose) -> Result<(), Refused> 
         later(book.given.now, wait)
     });
     book.record(ModelAsked { purpose, failures, not_before })?;
+    Ok(())
+}
+
+pub(super) fn listed(
+    book: &mut Book<'_>,
+    asked: Offset,
+    listings: Vec<Listing>,
+    content: Content,
+) -> Result<(), Refused> {
+    open(book, asked)?;
+    book.brought(Source::Tool, ToolsListed { asked, listings, content })?;
     Ok(())
 }
 

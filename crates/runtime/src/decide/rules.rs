@@ -24,6 +24,10 @@ pub struct Rules {
     pub compact_at_tokens: Option<u64>,
     /// Who decides about calls in doubt, where the tool has no approval rule.
     pub doubt: ApprovalRule,
+    /// How many calls a worker may start for one answer of ours.
+    pub calls_max: Option<u64>,
+    /// Calls of one answer of a model are started one after the other.
+    pub one_by_one: bool,
     /// The tools, by name.
     pub tools: BTreeMap<Name, ToolRules>,
 }

@@ -47,6 +47,13 @@ fn judge(book: &Book<'_>, wanted: &Wanted) -> (Allowed, Option<ErrorReason>) {
     let Some(rules) = book.given.rules.tools.get(&wanted.tool) else {
         return (Allowed::No, Some(ErrorReason::NoSuchTool));
     };
+    let turn = book.state.turn.iter();
+    let waiting = turn.flat_map(|turn| &turn.calls).filter(|call| {
+        matches!(call.status, Status::Ready | Status::Asks) && is_workers(book, &call.tool)
+    });
+    if rules.place == Place::Worker && is_spent(book, waiting.count()) {
+        return (Allowed::No, Some(ErrorReason::CallLimit));
+    }
     match (rules.forbidden, wanted.readable, &rules.approval) {
         (true, ..) => (Allowed::No, Some(ErrorReason::Forbidden)),
         (_, false, _) => (Allowed::No, Some(ErrorReason::BadArguments)),
@@ -80,15 +87,37 @@ fn intend_one(
     Ok(call)
 }
 
-/// Starts all that may start.
-pub(super) fn start_ready(book: &mut Book<'_>) -> Result<Next, Refused> {
-    let Some(turn) = &book.state.turn else { return Ok(Next::Wait) };
-    let ready: Vec<_> =
-        turn.calls.iter().filter(|call| call.status == Status::Ready).cloned().collect();
+/// The calls that may start now: all that are ready, or the worker's one after
+/// the other.
+pub(super) fn startable(book: &Book<'_>) -> Vec<Call> {
+    let Some(turn) = &book.state.turn else { return Vec::new() };
+    let mut free = !turn.calls.iter().any(Call::is_with_worker);
+    let ready = turn.calls.iter().filter(|call| call.status == Status::Ready);
+    let in_turn = ready.filter(|call| {
+        let waits = book.given.rules.one_by_one && is_workers(book, &call.tool);
+        !waits || std::mem::take(&mut free)
+    });
+    in_turn.cloned().collect()
+}
+
+/// Starts calls that may start.
+pub(super) fn start_ready(book: &mut Book<'_>, ready: &[Call]) -> Result<Next, Refused> {
     for call in ready {
-        fire(book, &call)?;
+        fire(book, call)?;
     }
     Ok(Next::Again)
+}
+
+fn is_workers(book: &Book<'_>, tool: &Name) -> bool {
+    book.given.rules.tools.get(tool).is_some_and(|rules| rules.place == Place::Worker)
+}
+
+/// Whether as many calls of the worker's were started as may be; `waiting` are
+/// those that will be.
+fn is_spent(book: &Book<'_>, waiting: usize) -> bool {
+    let performed = book.state.turn.as_ref().map_or(0, |turn| u64::from(turn.performed));
+    let waiting = u64::try_from(waiting).unwrap_or(u64::MAX);
+    book.given.rules.calls_max.is_some_and(|max| performed.saturating_add(waiting) >= max)
 }
 
 /// Starts a call, if the rules that it was allowed by still hold; else asks
@@ -101,6 +130,9 @@ fn fire(book: &mut Book<'_>, call: &Call) -> Result<(), Refused> {
         }
         Some(rules) if rules.approval.is_some() && bound(book, call) != Some(call.bound) => {
             approval::ask_to_start(book, call.id)
+        }
+        Some(rules) if rules.place == Place::Worker && is_spent(book, 0) => {
+            settle(book, call.id, Outcome::Refused(ErrorReason::CallLimit)).map(|_| ())
         }
         Some(rules) => start(book, call.id, rules.place, 1),
     }

@@ -8,8 +8,8 @@ use super::{
     CancelAsked, Compacted, Faulted, Forked, ForkedFrom, Imported, InputAccepted, InputTaken,
     ModelAborted, ModelAnswered, ModelAsked, ModelDelta, Pinned, Restored, Rewound, Sealed,
     SessionCreated, SignalReceived, TimerCancelled, TimerFired, TimerSet, ToolDoubted,
-    ToolIntended, ToolObserved, ToolOutcome, ToolStarted, TurnEnded, TurnStarted, TurnWaiting,
-    Unpinned, Unsealed,
+    ToolIntended, ToolObserved, ToolOutcome, ToolStarted, ToolsListed, TurnEnded, TurnStarted,
+    TurnWaiting, Unpinned, Unsealed,
 };
 
 /// Writes the enum, its words and its decoding from one table.
@@ -79,6 +79,7 @@ facts! {
     TurnEnded = "turn_ended",
     Faulted = "faulted",
     ModelAsked = "model_asked",
+    ToolsListed = "tools_listed",
     ModelDelta = "model_delta",
     ModelAnswered = "model_answered",
     ModelAborted = "model_aborted",

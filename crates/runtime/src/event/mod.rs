@@ -31,7 +31,8 @@ pub use hash::Hash;
 pub use input::{Busy, InputAccepted, InputTaken, SignalReceived};
 pub use labels::Labels;
 pub use model::{
-    AbortReason, Compacted, ModelAborted, ModelAnswered, ModelAsked, ModelDelta, Purpose,
+    AbortReason, Compacted, Listing, ModelAborted, ModelAnswered, ModelAsked, ModelDelta, Purpose,
+    ToolsListed,
 };
 pub use session::{
     Arrived, Forked, ForkedFrom, Imported, Origin, Pinned, Restored, Rewound, Sealed,

@@ -30,6 +30,30 @@ pub struct ModelAsked {
     pub not_before: Option<Timestamp>,
 }
 
+/// Servers of tools were listed for an attempt, and not all list what they did
+/// before. Not content of the context: the model is shown tools with every
+/// request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolsListed {
+    /// The attempt.
+    pub asked: Offset,
+    /// What all of them list now, in short.
+    pub listings: Vec<Listing>,
+    /// A list of [`Listed`](crate::tools::Listed): those that are new.
+    pub content: Content,
+}
+
+/// What a server listed, in short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listing {
+    /// Of the server's label.
+    pub server: u64,
+    /// Of all that it listed.
+    pub tools: u64,
+}
+
 /// Some of an answer that still streams. Not content of the context: the
 /// whole answer is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

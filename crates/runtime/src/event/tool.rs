@@ -163,6 +163,8 @@ pub enum ErrorReason {
     Forbidden,
     /// One answer called more tools than a step may.
     TooMany,
+    /// As many calls were started as the client allows for one answer of ours.
+    CallLimit,
     /// Whoever was asked denied it.
     Denied,
     /// Nobody decided in time.

@@ -93,11 +93,12 @@ async fn take_up(inner: &Arc<Inner>, id: &Id, epoch: u64) -> Result<bool, Error>
         None if row.epoch == epoch => return Ok(false),
         // What may yet claim it is fenced by a claim.
         None => {}
-        Some(node) => {
-            if let Standing::Alive(address) = standing(inner, node).await? {
-                return Err(Error::Elsewhere { address });
-            }
-        }
+        Some(node) => match standing(inner, node).await? {
+            Standing::Dead => {}
+            Standing::Alive(_) if row.epoch == epoch => return Ok(false),
+            // What may yet claim it from there is not fenced.
+            Standing::Alive(address) => return Err(Error::Elsewhere { address }),
+        },
     }
     if inner.workers().contains_key(id) || inner.claim(id, row.epoch).await? {
         return Ok(true);

@@ -7,7 +7,6 @@ use freehold_store::{deletion, sessions};
 use freehold_types::{DbError, Offset, SessionId, TenantId, Unit};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
-use tokio::sync::oneshot;
 
 use super::{Error, Sessions};
 use crate::archive::Id;
@@ -15,7 +14,10 @@ use crate::content::About;
 use crate::decide::{Cue, Refused};
 use crate::event::{Hash, Labels, Limits, Name, Origin};
 use crate::state::State;
-use crate::worker::{Birth, Mail};
+use crate::worker::{self, Accepted, Birth, Mail};
+
+/// How often a change of what a session is said to be is tried.
+const DESCRIBE_TRIES: u32 = 64;
 
 /// Who does something with a session.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -85,23 +87,40 @@ impl Sessions {
             (None, None) => SessionId::new(env),
         };
         let id = Id { tenant: tenant.clone(), session };
-        if new.key.is_some() && sessions::get(self.inner.db(), tenant, session).await?.is_some() {
-            return self.inner.give(&id, by, Vec::new(), new.key).await;
-        }
         let NewSession { agent, about, limits, mut cues, key, .. } = new;
-        let by_key = key.clone();
-        cues.insert(0, Cue::Create { agent, origin: Origin::New, limits });
-        let (reply, receipt) = oneshot::channel();
-        let mail = Mail { by, cues, key, reply };
-        self.inner.begin(&id, Birth { about, mail })?;
-        let accepted = receipt.await.map_err(|_| Error::Stopping)?;
-        match accepted {
-            // Somebody else made it under the same key at the same time.
-            Err(Error::Moving) if by_key.is_some() => {
-                self.inner.give(&id, By::default(), Vec::new(), by_key).await
-            }
-            other => other,
+        if key.is_some() && sessions::get(self.inner.db(), tenant, session).await?.is_some() {
+            return self.inner.give(&id, by, cues, key).await;
         }
+        let birth = Cue::Create { agent, origin: Origin::New, limits };
+        // Others may make the same session under the same key, each with a
+        // key of its own for what is in it: a blob is sealed for the session
+        // once it is there.
+        if key.is_some() && worker::are_large(&mut cues)? {
+            let alone = Mail::new(by.clone(), vec![birth], None);
+            return match self.begun(&id, about, alone).await {
+                Ok(_) | Err(Error::Moving) => self.inner.give(&id, by, cues, key).await,
+                other => other,
+            };
+        }
+        let again = key.as_ref().map(|key| (by.clone(), cues.clone(), key.clone()));
+        cues.insert(0, birth);
+        match (self.begun(&id, about, Mail::new(by, cues, key)).await, again) {
+            // Somebody else made it under the same key at the same time.
+            (Err(Error::Moving), Some((by, cues, key))) => {
+                self.inner.give(&id, by, cues, Some(key)).await
+            }
+            (accepted, _) => accepted,
+        }
+    }
+
+    async fn begun(
+        &self,
+        id: &Id,
+        about: About,
+        (mail, receipt): (Mail, Accepted),
+    ) -> Result<Receipt, Error> {
+        self.inner.begin(id, Birth { about, mail })?;
+        receipt.await.map_err(|_| Error::Stopping)?
     }
 
     /// Gives a session cues: all of them are accepted, or none.
@@ -117,25 +136,39 @@ impl Sessions {
         self.inner.give(&id, by, cues, key).await
     }
 
-    /// Says anew what a session is.
-    pub async fn describe(
+    /// Changes what a session is said to be, and gives what `change` said. That
+    /// is asked again where somebody else was faster, so that no change is lost.
+    pub async fn describe<T>(
         &self,
         tenant: &TenantId,
         session: SessionId,
-        about: About,
-    ) -> Result<(), Error> {
-        let mut unit = Unit::new("sessions.describe");
-        let reader = self.reader(tenant, session).await?;
-        sessions::describe(&mut unit, tenant, session, reader.sealed_about(&about)?);
-        match self.inner.db().write(unit).await {
-            Ok(_) => {}
-            Err(DbError::GuardFailed { .. }) => return Err(self.not_ours(tenant, session).await?),
-            Err(error) => return Err(error.into()),
+        mut change: impl FnMut(&mut About) -> T,
+    ) -> Result<T, Error> {
+        for _ in 0..DESCRIBE_TRIES {
+            let reader = self.reader(tenant, session).await?;
+            let mut about = About::clone(&reader.about());
+            let said = change(&mut about);
+            if about == *reader.about() {
+                return Ok(said);
+            }
+            let mut unit = Unit::new("sessions.describe");
+            let (was, about) = (reader.profiled(), reader.sealed_about(&about)?);
+            sessions::describe(&mut unit, tenant, session, was, about);
+            match self.inner.db().write(unit).await {
+                Ok(_) => {}
+                // Somebody was faster, or it is gone, or another cell's.
+                Err(DbError::GuardFailed { .. }) => match self.not_ours(tenant, session).await? {
+                    Error::NotFound => continue,
+                    error => return Err(error),
+                },
+                Err(error) => return Err(error.into()),
+            }
+            if let Some(handle) = self.inner.workers().get(&reader.id) {
+                handle.stale.store(true, Ordering::Release);
+            }
+            return Ok(said);
         }
-        if let Some(handle) = self.inner.workers().get(&reader.id) {
-            handle.stale.store(true, Ordering::Release);
-        }
-        Ok(())
+        Err(Error::Crowded)
     }
 
     /// Why a write of a session did not find it.
@@ -176,10 +209,22 @@ impl Sessions {
 /// The id of a session that is made under an idempotency key: the same for
 /// the same key, whenever it comes. Its time is that of no clock.
 fn id_of_key(tenant: &TenantId, key: &Key) -> SessionId {
+    id_of(&[tenant.as_str(), &key.name])
+}
+
+/// The id of a fork that is made under an idempotency key.
+pub(super) fn fork_of_key(tenant: &TenantId, parent: SessionId, key: &Key) -> SessionId {
+    id_of(&[tenant.as_str(), "fork", &parent.to_string(), &key.name])
+}
+
+fn id_of(parts: &[&str]) -> SessionId {
     let mut hash = Sha256::new();
-    hash.update(tenant.as_str().as_bytes());
-    hash.update([0]);
-    hash.update(key.name.as_bytes());
+    for (n, part) in parts.iter().enumerate() {
+        if n > 0 {
+            hash.update([0]);
+        }
+        hash.update(part.as_bytes());
+    }
     let mut random = [0; 10];
     for (to, from) in random.iter_mut().zip(hash.finalize()) {
         *to = from;

@@ -6,18 +6,21 @@ use std::sync::Arc;
 use freehold_store::forks::{self, ForkError};
 use freehold_store::journal::{self, Append, Due};
 use freehold_store::sessions::NewSession as NewRow;
-use freehold_types::{Offset, SessionId, TenantId, Unit, UnitId};
+use freehold_types::{DbError, Offset, SessionId, TenantId, Unit, UnitId};
 
-use super::{By, Error, Receipt, Sessions};
-use crate::archive::{self, Id};
+use super::door::fork_of_key;
+use super::{By, Error, Key, Receipt, Sessions};
+use crate::archive::{self, Id, Reader};
 use crate::content::About;
 use crate::decide::{Cue, Decision, Given, Refused, decide};
+use crate::event::Fact;
 use crate::worker::{self, Projections};
 
 impl Sessions {
     /// Forks a session after its event at an offset. What was under way there
     /// goes on in the session; in the fork it is over. `about` is what the
-    /// fork is said to be; `None` is the session's own.
+    /// fork is said to be; `None` is the session's own. One that was made
+    /// before under the same key is given back.
     pub async fn fork(
         &self,
         tenant: &TenantId,
@@ -25,6 +28,7 @@ impl Sessions {
         at: Offset,
         by: By,
         about: Option<About>,
+        key: Option<Key>,
     ) -> Result<Receipt, Error> {
         let (inner, env) = (&self.inner, self.inner.env());
         let reader = self.reader(tenant, session).await?;
@@ -32,25 +36,34 @@ impl Sessions {
         if at == Offset::START || at.0 > row.head {
             return Err(Refused::BadPlace("the journal has no such offset to fork at").into());
         }
-        let (child, token) = (SessionId::new(env), UnitId::new(env));
-        let fork =
-            reader.lineage().fork(at.0, Some(reader.wrapped()), token).map_err(
-                |error| match error {
-                    ForkError::Empty => Error::from(Refused::BadPlace("there is nothing to fork")),
-                    ForkError::TooDeep => Refused::Full("forks of forks").into(),
-                },
-            )?;
-        let (state, _) = reader.load(at).await?;
+        let child = key.as_ref().map(|key| fork_of_key(tenant, session, key));
+        let (child, token) = (child.unwrap_or_else(|| SessionId::new(env)), UnitId::new(env));
+        fork_of(&reader, at, token)?;
         let about = match about {
             Some(about) => about,
             None => About::clone(&reader.about()),
         };
-        let noted = Cue::Fork { child, at };
-        inner.give(&reader.id, by.clone(), vec![noted], None).await?;
+        let noted = vec![Cue::Fork { child, at }];
+        let noted = inner.give(&reader.id, by.clone(), noted, key).await?;
+        let at = if noted.repeated { noted_at(&reader, noted.first, child).await? } else { at };
+        if noted.repeated
+            && let Some(made) = self.made(tenant, child).await?
+        {
+            return Ok(made);
+        }
+        let fork = fork_of(&reader, at, token)?;
+        let (state, _) = reader.load(at).await?;
         let decision = self.forked(&state, child, session, by)?;
         let id = Id { tenant: tenant.clone(), session: child };
         let unit = self.birth_of_fork(&id, &fork, token, &about, &decision).await?;
-        freehold_store::settle(inner.db(), unit).await?;
+        match freehold_store::settle(inner.db(), unit).await {
+            Ok(()) => {}
+            // Under its key somebody else made it at the same time.
+            Err(DbError::GuardFailed { .. }) => {
+                return self.made(tenant, child).await?.ok_or(Error::NotFound);
+            }
+            Err(error) => return Err(error.into()),
+        }
         // Only now it is there: the parent keeps what it begins with.
         let at = env.now();
         forks::lineage(inner.db(), tenant, child, at).await?.ok_or(Error::NotFound)?;
@@ -82,6 +95,19 @@ impl Sessions {
         }
         let context = state.context.up_to(to);
         self.give(tenant, session, by, vec![Cue::Rewind { to, context }], None).await
+    }
+
+    /// A fork that is there already.
+    async fn made(&self, tenant: &TenantId, child: SessionId) -> Result<Option<Receipt>, Error> {
+        let reader = match self.reader(tenant, child).await {
+            Ok(reader) => reader,
+            Err(Error::NotFound) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let head = Offset(reader.row().await?.head);
+        let (state, _) = reader.load(head).await?;
+        let first = Offset(reader.lineage().base()).next();
+        Ok(Some(Receipt { session: child, first, head, repeated: true, state: Arc::new(state) }))
     }
 
     fn forked(
@@ -152,5 +178,24 @@ impl Sessions {
         let rows = worker::projections(&decision.state);
         worker::project(&mut unit, id, &Projections::default(), &rows, now);
         Ok(unit)
+    }
+}
+
+/// What a fork of a session at an offset begins with.
+fn fork_of(reader: &Reader, at: Offset, token: UnitId) -> Result<forks::Fork, Error> {
+    let fork = reader.lineage().fork(at.0, Some(reader.wrapped()), token);
+    fork.map_err(|error| match error {
+        ForkError::Empty => Refused::BadPlace("there is nothing to fork").into(),
+        ForkError::TooDeep => Refused::Full("forks of forks").into(),
+    })
+}
+
+/// Where a fork was made that its parent has noted before.
+async fn noted_at(reader: &Reader, noted: Offset, child: SessionId) -> Result<Offset, Error> {
+    let events = reader.events(noted.before(), noted, 1).await?;
+    match events.first().map(|event| &event.fact) {
+        Some(Fact::Forked(fact)) if fact.child == child => Ok(fact.at),
+        // The key came with something else.
+        _ => Err(Error::KeyReused),
     }
 }

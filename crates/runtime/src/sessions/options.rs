@@ -36,6 +36,8 @@ impl Default for Options {
                 stuck_ms: 15 * 60 * 1000,
                 grace_ms: 10_000,
                 compact_at_tokens: None,
+                calls_max: None,
+                one_by_one: false,
                 doubt: ApprovalRule {
                     deciders: Deciders::Anyone,
                     expires_ms: 30 * 24 * 3600 * 1000,

@@ -9,7 +9,6 @@ use freehold_store::leases::{self, Claim};
 use freehold_store::sessions;
 use freehold_types::{DbError, Offset, UnitId};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::oneshot;
 
 use super::{By, Error, Inner, Key, Receipt, home};
 use crate::archive::Id;
@@ -32,8 +31,7 @@ impl Inner {
         cues: Vec<Cue>,
         key: Option<Key>,
     ) -> Result<Receipt, Error> {
-        let (reply, receipt) = oneshot::channel();
-        let mut mail = Mail { by, cues, key, reply };
+        let (mut mail, receipt) = Mail::new(by, cues, key);
         for _ in 0..TRIES {
             mail = match self.deliver(id, mail)? {
                 None => return receipt.await.map_err(|_| Error::Stopping)?,

@@ -61,6 +61,9 @@ pub struct State {
     /// The event with the settings in force; `None` for those that the session
     /// was made with.
     pub settings: Option<Offset>,
+    /// The event that says what servers of tools listed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listed: Option<Offset>,
     /// Inputs that wait, in order of arrival.
     pub queue: Vec<Queued>,
     /// The turn that runs.

@@ -33,6 +33,9 @@ pub struct Turn {
     pub progress_at: Timestamp,
     /// How many calls of tools were started.
     pub effects: u32,
+    /// How many of those the worker performs, since the latest settings came.
+    #[serde(default)]
+    pub performed: u32,
     /// The model owes an answer to what is new in the context.
     pub owes_answer: bool,
     /// How many attempts in a row failed.

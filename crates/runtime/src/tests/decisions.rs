@@ -3,8 +3,8 @@
 use super::desk::{Desk, at, decision, name, starts};
 use crate::decide::{Action, Cue, Ended, Found, Performing, Refused};
 use crate::event::{
-    AbortReason, Busy, CancelReason, Content, EndReason, Fact, Hash, Limits, Note, Outcome, Repeat,
-    Scope, TimerPurpose, UnknownReason, Usage, Verdict,
+    AbortReason, Busy, CancelReason, Content, EndReason, Fact, Hash, Limits, Note, Outcome,
+    Question, Repeat, Scope, TimerPurpose, UnknownReason, Usage, Verdict,
 };
 use crate::state::CALLS_MAX;
 use freehold_types::Offset;
@@ -168,6 +168,56 @@ fn a_crash_goes_by_the_tool_s_rule() {
         let mut desk = calling(&[tool]);
         desk.epoch += 1;
         assert_eq!(desk.kinds(Cue::TakenOver), wanted, "{tool}");
+    }
+}
+
+/// The session goes on from a backup: another timeline than its events tell of.
+fn restored(tool: &str) -> Desk {
+    let mut desk = calling(&[tool]);
+    (desk.epoch, desk.timeline) = (desk.epoch + 1, 7);
+    desk
+}
+
+#[test]
+fn after_a_restore_whatever_may_have_begun_in_what_was_lost_is_in_doubt() {
+    for (tool, wanted) in [
+        ("look", "restored tool_doubted tool_started"),
+        ("order", "restored tool_doubted"),
+        ("mail", "restored tool_doubted tool_outcome tool_observed model_asked"),
+        ("pay", "restored tool_doubted approval_asked turn_waiting"),
+        ("client", "restored"),
+        // It waits for an approval, which may have been given.
+        ("wire", "restored approval_lapsed tool_doubted approval_asked turn_waiting"),
+    ] {
+        let mut desk = restored(tool);
+        assert_eq!(desk.kinds(Cue::TakenOver), wanted, "{tool}");
+        assert_eq!(desk.state.timeline, 7);
+        // It is told once.
+        let again = desk.crash();
+        assert!(again.events.iter().all(|event| event.fact.kind() != "restored"), "{tool}");
+    }
+    let mut desk = restored("mail");
+    let decision = desk.crash();
+    let outcome = decision.events.iter().find_map(|event| match &event.fact {
+        Fact::ToolOutcome(outcome) => Some(outcome.outcome.clone()),
+        _ => None,
+    });
+    assert_eq!(outcome, Some(Outcome::Unknown(UnknownReason::Restored)));
+}
+
+#[test]
+fn what_was_to_be_approved_before_a_restore_is_asked_as_what_may_have_run() {
+    for (verdict, wanted) in [
+        (Verdict::Approve, "approval_decided tool_started"),
+        (Verdict::Deny, "approval_decided tool_outcome tool_observed model_asked"),
+    ] {
+        let mut desk = restored("wire");
+        let before = desk.state.approvals[0].id;
+        desk.crash();
+        assert_eq!(desk.state.approvals[0].question, Question::Repeat);
+        assert_eq!(desk.give(decision(before, verdict)), Err(Refused::Lapsed));
+        let decided = desk.approve(0, verdict);
+        assert_eq!(desk.kinds(decided), wanted);
     }
 }
 

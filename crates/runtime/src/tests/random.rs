@@ -8,8 +8,8 @@ use super::desk::random::Random;
 use super::desk::{Desk, at, name, offered};
 use crate::decide::{Action, Cue, Ended, Found, Performing, Refused, due, owed};
 use crate::event::{
-    AbortReason, Allowed, Busy, Content, Event, Fact, Limits, Note, Outcome, Question, Repeat,
-    Resolve, RetryRule, Scope, TimerPurpose, Usage, Verdict,
+    AbortReason, Allowed, Busy, Content, Event, Fact, Limits, Listing, Note, Outcome, Question,
+    Repeat, Resolve, RetryRule, Scope, TimerPurpose, Usage, Verdict,
 };
 use crate::state::{SNAPSHOT_BYTES_MAX, State};
 use freehold_types::{CallId, Offset, SessionId, TimerId};
@@ -39,6 +39,8 @@ impl World {
         if random.one_in(3) {
             desk.rules.turn_limits.steps = Some(3);
         }
+        desk.rules.one_by_one = random.one_in(3);
+        desk.rules.calls_max = random.one_in(4).then_some(2);
         let (effects, known) = (BTreeMap::new(), BTreeMap::new());
         Self { desk, random, performing: Vec::new(), effects, known }
     }
@@ -269,8 +271,16 @@ impl World {
     /// What happens seldom.
     fn rest(&mut self) {
         let state = &self.desk.state;
-        let cue = match self.random.below(9) {
+        let cue = match self.random.below(10) {
             0 => Cue::Cancel { turn: None },
+            9 => match state.turn.as_ref().and_then(|turn| turn.model) {
+                Some(open) => Cue::Listed {
+                    asked: open.asked,
+                    listings: vec![Listing { server: 1, tools: state.head.0 }],
+                    content: Content::text("tools"),
+                },
+                None => Cue::Compact,
+            },
             1 => Cue::Signal { name: name("ping"), content: Content::text("now") },
             2 => {
                 let due = at(self.desk.now_ms + self.random.pick(&[0, 100, 50_000]));

@@ -3,18 +3,20 @@
 
 use std::sync::{Arc, Mutex};
 
+use freehold_llm::model::{ApiError, Request};
 use freehold_store::journal::MAX_EVENTS;
-use freehold_types::{BoxFuture, DbError, ErrorKind, Offset};
+use freehold_types::{BoxFuture, Code, DbError, ErrorKind, Offset};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
+use super::listed;
 use crate::answer::{Failure, Gather};
 use crate::archive::{Id, Reader};
 use crate::content::Settings;
 use crate::context::{self, Journal};
 use crate::decide::{OFFERED_MAX, Offered};
-use crate::event::{AbortReason, Content, Event, Note, Purpose, Span, Usage};
+use crate::event::{AbortReason, Content, Event, Fact, Listing, Note, Purpose, Span, Usage};
 use crate::models::ModelAsk;
 use crate::sessions::{Error, Inner, lock};
 use crate::state::State;
@@ -24,6 +26,8 @@ use crate::tools::Toolset;
 #[derive(Default)]
 pub(super) struct Attempt {
     gather: Mutex<Option<Gather>>,
+    /// What servers of tools list, if that is news.
+    listed: Mutex<Option<(Vec<Listing>, Content)>>,
     bell: Notify,
 }
 
@@ -50,6 +54,11 @@ impl Attempt {
             Some(attempt) => attempt.bell.notified().await,
             None => std::future::pending().await,
         }
+    }
+
+    /// What servers list, once.
+    pub(super) fn take_listed(&self) -> Option<(Vec<Listing>, Content)> {
+        lock(&self.listed).take()
     }
 
     pub(super) fn take_chunk(&self) -> Option<Content> {
@@ -92,6 +101,16 @@ impl Errand {
             Some(settings) => Ok(Arc::clone(settings)),
             None => context::settings(self, &self.state, &self.reader.about()).await,
         }
+    }
+
+    /// What servers of tools listed last.
+    async fn known(&self) -> Result<Vec<Listing>, context::Error> {
+        let Some(at) = self.state.listed else { return Ok(Vec::new()) };
+        let events = self.events(Span { from: at, to: at }).await?;
+        Ok(match events.into_iter().next().map(|event| event.fact) {
+            Some(Fact::ToolsListed(fact)) => fact.listings,
+            _ => Vec::new(),
+        })
     }
 
     /// What the settings come to.
@@ -158,18 +177,31 @@ async fn ask(errand: &Errand, asked: Offset, attempt: &Attempt) -> Result<Resolv
     let tools = errand.tools(&settings).await.map_err(|note| refused(note.as_str()))?;
     let turn = errand.state.turn.as_ref();
     let purpose = turn.and_then(|turn| turn.model).map_or(Purpose::Step, |model| model.purpose);
+    if purpose == Purpose::Step && !tools.listed.is_empty() {
+        let known = errand.known().await.map_err(|error| ours(&error))?;
+        if let Some(news) = listed::news(&tools.listed, &known) {
+            *lock(&attempt.listed) = Some(news);
+            attempt.bell.notify_one();
+        }
+    }
     let request = context::request(errand, &errand.state, &settings, &tools, purpose).await;
     let request = Arc::new(request.map_err(|error| ours(&error))?);
-    *lock(&attempt.gather) = Some(Gather::new(&request));
-    let ask = ModelAsk {
+    let mut ask = ModelAsk {
         tenant: id.tenant.clone(),
         payer: settings.payer.clone(),
         session: id.session,
         asked,
         request,
     };
-    let stream = inner.parts.models.ask(ask).await;
-    let mut stream = stream.map_err(|error| Failure::of(&error, Usage::default()))?;
+    let mut stream = loop {
+        *lock(&attempt.gather) = Some(Gather::new(&ask.request));
+        let error = match inner.parts.models.ask(ask.clone()).await {
+            Ok(stream) => break stream,
+            Err(error) => error,
+        };
+        let shorter = shorter(&error, &ask, settings.may_truncate && purpose == Purpose::Step);
+        ask.request = shorter.ok_or_else(|| Failure::of(&error, Usage::default()))?;
+    };
     while let Some(said) = stream.next().await {
         let over = match lock(&attempt.gather).as_mut() {
             Some(gather) => {
@@ -184,6 +216,21 @@ async fn ask(errand: &Errand, asked: Offset, attempt: &Attempt) -> Result<Resolv
         }
     }
     Ok(Resolved { at: errand.state.settings, settings, tools })
+}
+
+/// What is asked instead of what is longer than the model takes. Each is
+/// shorter than the one before, and such a refusal costs nothing.
+fn shorter(error: &ApiError, ask: &ModelAsk, may_truncate: bool) -> Option<Arc<Request>> {
+    let too_long = error.code.as_deref() == Some(Code::ContextLengthExceeded.word());
+    let request = context::without_oldest(&ask.request).filter(|_| may_truncate && too_long)?;
+    tracing::info!(
+        target: "freehold::session",
+        session = %ask.session,
+        asked = %ask.asked,
+        items = request.items.len(),
+        "longer than the model takes; asking without the oldest"
+    );
+    Some(Arc::new(request))
 }
 
 /// A failure before anything was asked: the store may be back soon, a journal

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use freehold_store::idempotency::{self, Accepted};
+use freehold_store::idempotency::{self, Accepted as Noted};
 use freehold_store::sessions::{self, NewSession};
 use freehold_types::{Offset, Unit};
 use tokio::sync::oneshot;
@@ -29,7 +29,16 @@ pub(crate) struct Birth {
     pub(crate) mail: Mail,
 }
 
+/// What became of mail.
+pub(crate) type Accepted = oneshot::Receiver<Result<Receipt, Error>>;
+
 impl Mail {
+    /// Mail, and where its answer comes.
+    pub(crate) fn new(by: By, cues: Vec<Cue>, key: Option<Key>) -> (Self, Accepted) {
+        let (reply, accepted) = oneshot::channel();
+        (Self { by, cues, key, reply }, accepted)
+    }
+
     /// Answers; whoever went away does not hear it.
     pub(crate) fn answer(self, answer: Result<Receipt, Error>) {
         drop(self.reply.send(answer));
@@ -39,14 +48,7 @@ impl Mail {
 impl Worker<'_> {
     /// Makes the session.
     pub(super) async fn birth(&mut self, mut mail: Mail) -> Result<(), Over> {
-        let about = self.reader.about();
-        let about = match self.reader.sealed_about(&about) {
-            Ok(about) => about,
-            Err(error) => {
-                mail.answer(Err(error));
-                return Err(Over::Released);
-            }
-        };
+        let about = self.reader.profiled();
         let cues = std::mem::take(&mut mail.cues);
         let batch = match self.decided(&mail.by, cues).await {
             Ok(batch) => batch,
@@ -128,7 +130,7 @@ impl Worker<'_> {
             if let Some(event) = batch.events.first_mut() {
                 event.request = Some(Request { key: key.name.clone(), hash: key.request });
             }
-            (key.name.as_str(), Accepted { request_hash, offset: first.0 })
+            (key.name.as_str(), Noted { request_hash, offset: first.0 })
         });
         if let Err(error) = self.append(&mut unit, &batch) {
             mail.answer(Err(error));

@@ -9,6 +9,7 @@ mod ask;
 mod batch;
 mod commit;
 mod hold;
+mod listed;
 mod mail;
 mod perform;
 mod project;
@@ -25,9 +26,10 @@ use freehold_types::{DbError, ErrorKind, NodeId, Offset, Unit, UnitId};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, watch};
 
-pub(crate) use mail::{Birth, Mail};
+pub(crate) use mail::{Accepted, Birth, Mail};
 pub(crate) use project::project;
 pub use project::{Projections, Waiting, phase, projections};
+pub(crate) use stow::are_large;
 
 use crate::archive::{Id, Reader};
 use crate::content::Settings;
@@ -160,6 +162,8 @@ struct Worker<'p> {
     post: &'p mut Post,
     reader: Arc<Reader>,
     stop: watch::Receiver<bool>,
+    /// When it lets go of the session at the latest, as the node stops.
+    until: Option<Duration>,
     /// As it is committed.
     state: Arc<State>,
     epoch: u64,
@@ -205,6 +209,7 @@ impl<'p> Worker<'p> {
             post,
             reader,
             stop,
+            until: None,
             state: Arc::new(State::default()),
             epoch: NewSession::EPOCH,
             timeline,
@@ -290,10 +295,11 @@ impl<'p> Worker<'p> {
         }
         let stopping = *self.stop.borrow_and_update();
         if stopping && self.running.is_empty() {
-            return Next::Stop;
+            // What came before it lets go is taken; nobody else would.
+            return self.post.inbox.try_recv().map_or(Next::Stop, |mail| Next::Mail(Some(mail)));
         }
         let idle = if self.running.is_empty() { self.inner().options.idle } else { NAP };
-        let drained = if stopping { self.inner().options.drain } else { NAP };
+        let drained = if stopping { self.drained() } else { NAP };
         let chunk = self.running.chunk();
         // Answers first: they make room; then what is due, then what is new.
         tokio::select! {
@@ -310,6 +316,13 @@ impl<'p> Worker<'p> {
             }
             () = env.sleep(idle) => Next::Idle,
         }
+    }
+
+    /// How long what is under way may go on while the node stops.
+    fn drained(&mut self) -> Duration {
+        let (drain, now) = (self.inner().options.drain, self.inner().env().monotonic());
+        let until = *self.until.get_or_insert(now + drain);
+        until.saturating_sub(now)
     }
 
     /// The time has come for something. If nothing comes of it, that is not

@@ -99,6 +99,9 @@ impl Worker<'_> {
         for action in std::mem::take(&mut self.running.owed) {
             match action {
                 Action::Stop(what) => self.stop(what),
+                // Of a node that stops, the session goes to another at the next
+                // step, which asks in its place.
+                Action::Ask { .. } if *self.stop.borrow() => {}
                 Action::Ask { asked, not_before } => {
                     let what = Performing::Model(asked);
                     if self.running.is_running(what) {
@@ -195,6 +198,7 @@ impl Worker<'_> {
         let mut cues = Vec::new();
         let attempt = self.running.attempt.take_if(|(of, _)| *of == asked);
         let attempt = attempt.map(|(_, attempt)| attempt).unwrap_or_default();
+        cues.extend(listed(asked, &attempt));
         while let Some(content) = attempt.take_chunk() {
             cues.push(Cue::Chunk { asked, content });
             if cues.len() >= CHUNKS {
@@ -221,9 +225,10 @@ impl Worker<'_> {
     /// Some of an answer came while the last commit ran.
     pub(super) async fn chunk(&mut self) -> Result<(), Over> {
         let Some((asked, attempt)) = &self.running.attempt else { return Ok(()) };
-        let Some(content) = attempt.take_chunk() else { return Ok(()) };
         let asked = *asked;
-        self.happened(vec![Cue::Chunk { asked, content }]).await
+        let mut cues = listed(asked, attempt);
+        cues.extend(attempt.take_chunk().map(|content| Cue::Chunk { asked, content }));
+        if cues.is_empty() { Ok(()) } else { self.happened(cues).await }
     }
 
     /// Sees to it that the rules of the tools are there when calls are open.
@@ -262,6 +267,8 @@ impl Worker<'_> {
         let ours = &self.inner().options.rules;
         self.rules = Arc::new(Rules {
             turn_limits: settings.limits.or(ours.turn_limits),
+            calls_max: settings.calls_max,
+            one_by_one: settings.request.parallel_tool_calls == Some(false),
             tools: tools.rules.clone(),
             ..ours.clone()
         });
@@ -279,6 +286,12 @@ impl Worker<'_> {
             settings: settings.map(|(_, settings)| Arc::clone(settings)),
         }
     }
+}
+
+/// What servers of tools list, before anything that the model says.
+fn listed(asked: Offset, attempt: &Attempt) -> Vec<Cue> {
+    let news = attempt.take_listed();
+    news.map(|(listings, content)| Cue::Listed { asked, listings, content }).into_iter().collect()
 }
 
 /// Calls a tool. What cannot even be sent was not run.

@@ -3,6 +3,7 @@
 use freehold_store::blobs::BlobRef;
 
 use super::Worker;
+use crate::archive;
 use crate::decide::{Cue, Ended, Found};
 use crate::event::{Content, TimerPurpose};
 use crate::sessions::Error;
@@ -19,11 +20,22 @@ impl Worker<'_> {
     }
 }
 
+/// Whether one of these has more than an event can hold.
+pub(crate) fn are_large(cues: &mut [Cue]) -> Result<bool, Error> {
+    for content in cues.iter_mut().flat_map(contents) {
+        if archive::large(content)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// What a cue brings.
 fn contents(cue: &mut Cue) -> Vec<&mut Content> {
     match cue {
         Cue::Input { content, .. }
         | Cue::Signal { content, .. }
+        | Cue::Listed { content, .. }
         | Cue::Chunk { content, .. }
         | Cue::ToolEnded { ended: Ended::Ok(content) | Ended::Failed(content), .. }
         | Cue::Queried { found: Found::Ok(content) | Found::Failed(content), .. }

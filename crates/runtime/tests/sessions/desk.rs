@@ -24,7 +24,8 @@ use freehold_runtime::sessions::{By, NewSession, Options, Parts, Receipt, Sessio
 use freehold_runtime::tools::{Performed, Performing, Tools, Toolset};
 use freehold_store::{Sqlite, SqliteOptions};
 use freehold_types::{
-    BlobEntry, BlobError, BlobName, BlobScope, Blobs, BoxFuture, Env, Offset, SessionId, TenantId,
+    BlobEntry, BlobError, BlobName, BlobScope, Blobs, BoxFuture, Db, Env, Offset, SessionId,
+    TenantId,
 };
 use jiff::Timestamp;
 
@@ -185,12 +186,12 @@ impl Blobs for Script {
         let (prefix, after) = (scope.prefix(), after.map(ToString::to_string).unwrap_or_default());
         let blobs = self.blobs.lock().unwrap();
         let found = blobs.iter().filter(|(name, _)| name.starts_with(&prefix) && **name > after);
-        let entry = |(name, content): (&String, &Bytes)| BlobEntry {
-            name: name.parse().unwrap(),
-            size: content.len() as u64,
+        let entry = |(name, content): (&String, &Bytes)| {
+            let (name, size) = (name.parse().unwrap(), content.len() as u64);
+            BlobEntry { name, size }
         };
-        let entries = found.take(limit).map(entry).collect();
-        Box::pin(std::future::ready(Ok(entries)))
+        let page = found.take(limit).map(entry).collect();
+        Box::pin(std::future::ready(Ok(page)))
     }
 }
 
@@ -241,7 +242,7 @@ pub(crate) fn rules_of(place: Place, retry: RetryRule) -> ToolRules {
 }
 
 /// Keeps keys as they are.
-struct Bare;
+pub(crate) struct Bare;
 
 impl KeyWrap for Bare {
     fn wrap<'a>(
@@ -297,22 +298,20 @@ impl Desk {
     pub(crate) fn life(&mut self) -> Life {
         self.lives += 1;
         let db = Arc::new(Sqlite::open(&SqliteOptions::new(&self.folder)).unwrap());
-        let archive = Archive {
-            env: Arc::new(Real(Instant::now(), Mutex::new(self.lives))),
-            db: Arc::clone(&db) as _,
-            blobs: Arc::clone(&self.script) as _,
-            keys: Arc::new(Bare),
-        };
-        let parts = Parts {
-            archive: archive.clone(),
-            members: None,
-            timeline: 1,
-            models: Arc::clone(&self.script) as _,
-            tools: Arc::clone(&self.script) as _,
-        };
+        let parts = parts(&self.script, Arc::clone(&db) as _, self.lives);
+        let archive = parts.archive.clone();
         let sessions = Sessions::start(parts, self.options.clone());
         Life { sessions, db, archive, tenant: self.tenant.clone() }
     }
+}
+
+/// What a node works with, in its how-manieth life.
+pub(crate) fn parts(script: &Arc<Script>, db: Arc<dyn Db>, life: u64) -> Parts {
+    let env = Arc::new(Real(Instant::now(), Mutex::new(life)));
+    let (blobs, keys) = (Arc::clone(script) as _, Arc::new(Bare));
+    let archive = Archive { env, db, blobs, keys };
+    let (models, tools) = (Arc::clone(script) as _, Arc::clone(script) as _);
+    Parts { archive, members: None, timeline: 1, models, tools }
 }
 
 impl Drop for Desk {
@@ -334,7 +333,14 @@ pub(crate) fn settings(tools: &[&str]) -> Settings {
     });
     let mut request = Request::new(Dialect::Responses, "scripted");
     request.tools = tools.collect();
-    Settings { payer: Name::cut("key_test"), request, tools: Vec::new(), limits: Limits::default() }
+    Settings {
+        payer: Name::cut("key_test"),
+        request,
+        tools: Vec::new(),
+        calls_max: None,
+        may_truncate: false,
+        limits: Limits::default(),
+    }
 }
 
 pub(crate) fn input(text: &str, busy: Busy) -> Cue {

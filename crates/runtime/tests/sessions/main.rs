@@ -5,11 +5,16 @@
 
 mod bundle;
 mod desk;
+mod fsck;
+
+#[path = "../../../store/tests/server/launch.rs"]
+#[expect(dead_code, reason = "the store's tests tell a server more")]
+mod launch;
 
 use desk::{Desk, Line, fact, input, kinds, rules_of, until};
 use freehold_llm::model::ApiError;
 use freehold_runtime::decide::{ClientAnswer, Cue, Ended};
-use freehold_runtime::event::{Busy, Content, Fact, Name, Outcome, Place, RetryRule};
+use freehold_runtime::event::{Busy, Content, Fact, Hash, Name, Outcome, Place, RetryRule};
 use freehold_runtime::sessions::{By, Error, Key, NewSession};
 use freehold_runtime::tools::Performed;
 use freehold_types::{Code, Offset, SessionId};
@@ -236,7 +241,8 @@ async fn a_fork_goes_its_own_way() {
     let session = life.create(&[], vec![input("hi", Busy::Enqueue)]).await.session;
     let head = life.until(session, "turn_ended").await.last().unwrap().offset;
     life.give(session, input("in the parent", Busy::Enqueue)).await;
-    let fork = life.sessions.fork(&life.tenant, session, head, By::default(), None).await.unwrap();
+    let fork =
+        life.sessions.fork(&life.tenant, session, head, By::default(), None, None).await.unwrap();
     life.give(fork.session, input("in the fork", Busy::Enqueue)).await;
     let mut tail = life.sessions.tail(&life.tenant, fork.session, fork.head);
     until(&mut tail, "turn_ended").await;
@@ -246,6 +252,53 @@ async fn a_fork_goes_its_own_way() {
     let last = asked.last().unwrap();
     assert!(format!("{:?}", last.items).contains("in the fork"));
     assert!(!format!("{:?}", last.items).contains("in the parent"));
+    life.stops().await;
+}
+
+#[tokio::test]
+async fn a_fork_under_a_key_is_made_once() {
+    let mut desk = Desk::new("fork-once");
+    desk.says([Line::Says("one", 1)]);
+    let life = desk.life();
+    let session = life.create(&[], vec![input("hi", Busy::Enqueue)]).await.session;
+    let head = life.until(session, "turn_ended").await.last().unwrap().offset;
+    let fork = async |at: Offset, name: &str, request: &[u8]| {
+        let key = Key { name: name.into(), request: Hash::of(request) };
+        life.sessions.fork(&life.tenant, session, at, By::default(), None, Some(key)).await
+    };
+    let (first, second) = tokio::join!(fork(head, "k", b"fork"), fork(head, "k", b"fork"));
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert_eq!(first.session, second.session);
+    assert!(first.repeated != second.repeated);
+    // The session has come further since; the fork is where it was.
+    let third = fork(head.next(), "k", b"fork").await.unwrap();
+    assert_eq!((third.session, third.head), (first.session, first.head));
+    assert!(matches!(fork(head, "k", b"another").await, Err(Error::KeyReused)));
+    assert_ne!(fork(head, "other", b"fork").await.unwrap().session, first.session);
+    let forks = life.until(session, "forked").await;
+    let forks = forks.iter().filter(|event| event.fact.kind() == "forked").count();
+    assert!((1..=2).contains(&forks), "{forks}");
+    life.stops().await;
+}
+
+#[tokio::test]
+async fn of_many_who_describe_at_once_no_change_is_lost() {
+    let mut desk = Desk::new("describe");
+    let life = desk.life();
+    let session = life.create(&[], vec![]).await.session;
+    let described = (0..16).map(|n| {
+        life.sessions.describe(&life.tenant, session, move |about| {
+            about.metadata.insert(format!("n{n}"), n.into()).is_none()
+        })
+    });
+    for said in futures_util::future::join_all(described).await {
+        assert!(said.unwrap());
+    }
+    let view = life.sessions.view(&life.tenant, session).await.unwrap();
+    assert_eq!(view.about.metadata.len(), 16);
+    life.sessions.delete(&life.tenant, session).await.unwrap();
+    let gone = life.sessions.describe(&life.tenant, session, |about| about.metadata.clear()).await;
+    assert!(matches!(gone, Err(Error::NotFound)), "{gone:?}");
     life.stops().await;
 }
 
@@ -267,6 +320,49 @@ async fn a_session_that_is_let_go_of_is_found_again_by_its_timer() {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     life.until(session, "turn_ended").await;
+    life.stops().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_stops_takes_what_waits_and_lets_go_of_the_rest() {
+    let mut desk = Desk::new("stopping");
+    let life = desk.life();
+    let session = life.create(&[], vec![]).await.session;
+    let mut given = Vec::new();
+    for n in 0..20 {
+        let (sessions, tenant) = (std::sync::Arc::clone(&life.sessions), life.tenant.clone());
+        given.push(tokio::spawn(async move {
+            let cues = vec![input(&format!("input {n}"), Busy::Enqueue)];
+            sessions.give(&tenant, session, By::default(), cues, None).await
+        }));
+    }
+    // Some are taken by now, some wait, some come only when it stops.
+    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    let stops = tokio::time::timeout(std::time::Duration::from_secs(4), life.stops());
+    stops.await.expect("it lets go of its sessions at once");
+    let mut accepted = 0;
+    for one in given {
+        match one.await.unwrap() {
+            Ok(_) => accepted += 1,
+            Err(Error::Stopping | Error::Moving) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let life = desk.life();
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        let view = life.sessions.view(&life.tenant, session).await.unwrap();
+        if view.state.turn.is_none() && view.state.queue.is_empty() {
+            break;
+        }
+        assert!(std::time::Instant::now() < until, "the next life does what is left");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let journal = life.sessions.read(&life.tenant, session, Offset::START, Offset(9_999), 256);
+    let journal = journal.await.unwrap();
+    let count = |kind: &str| journal.iter().filter(|event| event.fact.kind() == kind).count();
+    assert_eq!(count("input_accepted"), accepted, "what was accepted is kept, and no more");
+    assert!(count("turn_ended") > 0 || accepted == 0);
     life.stops().await;
 }
 

@@ -28,7 +28,7 @@ use freehold_control::prices::Sheet;
 use freehold_gateway::options::{
     GatewayOptions, Kind, Options, Problems, ProviderOptions, RouteOptions, SecretRef, Secrets,
 };
-use freehold_runtime::tools::options::{ClientToolOptions, ToolOptions};
+use freehold_runtime::tools::options::{AuthOptions, ClientToolOptions, ToolOptions};
 use freehold_runtime::tools::{Config as ToolConfig, Plan as ToolPlan};
 use serde::Deserialize;
 
@@ -197,7 +197,7 @@ impl Config {
             if let Some(path) = &mut tool.openapi {
                 *path = folder.join(&*path);
             }
-            keys.extend(tool.auth.as_mut().map(|auth| &mut auth.key));
+            keys.extend(tool.auth.iter_mut().flat_map(AuthOptions::secret_refs_mut));
         }
         let own = self.store.password.iter_mut().chain(&mut self.blobs.secret);
         for secret in providers.chain(otlp).chain(own).chain(keys) {

@@ -15,5 +15,6 @@ mod lifecycle;
 mod postgres;
 #[path = "../../../store/tests/server/launch.rs"]
 mod postgres_server;
+mod restore;
 mod running;
 mod secrets;

@@ -249,7 +249,8 @@ mod tests {
             args![2_i64, None::<&str>, None::<&str>],
             args![2_i64, shared, 0.5],
         ];
-        let mut runner = Runner::new(&db);
+        let mut hand = Hand::new(&db);
+        let mut runner = Runner::new(&mut hand);
         for row in &rows {
             assert_eq!(runner.execute("INSERT INTO t VALUES ($2, $1, $3)", row), Ok(1));
         }

@@ -192,7 +192,7 @@ mod tests {
         let mut guarded = insert(2);
         guarded.expect(1, "DELETE FROM t WHERE a = $1", args![9_i64]);
         let units = [insert(1), guarded, insert(1), insert(3)];
-        let outcomes = commit(&mut Runner::new(&db), &units).unwrap();
+        let outcomes = commit(&mut Hand::new(&db), &units).unwrap();
         assert_eq!(outcomes[0], Ok(UnitReceipt { changed: vec![1] }));
         let failed = DbError::GuardFailed { unit: "insert", statement: 1, expected: 1, found: 0 };
         assert_eq!(outcomes[1], Err(failed));
@@ -210,11 +210,11 @@ mod tests {
         let mut small = Unit::new("small");
         small.run("INSERT INTO t (a) VALUES (zeroblob($1))", args![10_i64]);
         let units = [small.clone(), big];
-        match commit(&mut Runner::new(&db), &units) {
+        match commit(&mut Hand::new(&db), &units) {
             // SQLite may undo the statement alone or the whole transaction.
             Ok(outcomes) => assert!(matches!(outcomes[1], Err(DbError::Full(_)))),
             Err(error) => assert!(matches!(error, DbError::Full(_)), "{error}"),
         }
-        assert!(commit(&mut Runner::new(&db), &[small]).unwrap()[0].is_ok());
+        assert!(commit(&mut Hand::new(&db), &[small]).unwrap()[0].is_ok());
     }
 }

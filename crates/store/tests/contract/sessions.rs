@@ -30,7 +30,7 @@ pub(crate) async fn a_session_begins_once_with_its_first_events(db: &dyn Db) {
     let profile = sessions::profile(db, &main, new.id).await.unwrap().unwrap();
     assert_eq!((profile.about, profile.content_key), (new.about.clone(), new.content_key.clone()));
     let mut described = Unit::new("describe");
-    sessions::describe(&mut described, &main, new.id, "{}".into());
+    sessions::describe(&mut described, &main, new.id, new.about.clone(), "{}".into());
     db.write(described).await.unwrap();
     let profile = sessions::profile(db, &main, new.id).await.unwrap().unwrap();
     assert_eq!((&*profile.about, profile.content_key), ("{}", new.content_key.clone()));

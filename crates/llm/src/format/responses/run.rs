@@ -212,7 +212,14 @@ impl Run {
     /// Tools of a server were listed; `empty` is the item without them.
     pub fn listed(&mut self, empty: Value, item: Value, out: &mut Vec<u8>) {
         let failed = item.get("error").is_some_and(|error| !error.is_null());
-        let Some(slot) = self.open_own(empty, out) else { return };
+        // It may come before what an attempt says.
+        let came = self.came.take();
+        let slot = self.open_own(empty, out);
+        self.came = came;
+        if let Some(names) = &mut self.encoder.names {
+            names.base = self.base;
+        }
+        let Some(slot) = slot else { return };
         self.about("response.mcp_list_tools.in_progress", slot, out);
         let kind = if failed { "failed" } else { "completed" };
         self.about(&format!("response.mcp_list_tools.{kind}"), slot, out);

@@ -2,4 +2,5 @@
 
 mod assembled;
 mod chance;
+mod legal;
 mod paper;

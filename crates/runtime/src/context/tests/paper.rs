@@ -93,6 +93,8 @@ pub(super) fn settings() -> Settings {
         payer: name("key_1"),
         request: Request::new(Dialect::Responses, "m"),
         tools: Vec::new(),
+        calls_max: None,
+        may_truncate: false,
         limits: Limits::default(),
     }
 }

@@ -6,6 +6,10 @@ use crate::state::{QUEUE_MAX, Queued, State};
 
 impl State {
     pub(super) fn queued(&mut self, event: &Event, busy: Busy, settings: bool) -> Fit {
+        // A response of its own begins with it, in the middle of the turn.
+        if let Some(turn) = self.turn.as_mut().filter(|_| settings && busy == Busy::Steer) {
+            turn.performed = 0;
+        }
         let queued = Queued { at: event.offset, busy, settings };
         push(&mut self.queue, QUEUE_MAX, queued, "more inputs than may wait")
     }

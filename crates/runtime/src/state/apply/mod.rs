@@ -72,6 +72,7 @@ impl State {
             Fact::BudgetPaused(fact) => self.budget_paused(event, fact),
             Fact::BudgetRaised(fact) => self.budget_raised(fact),
             Fact::ModelAsked(fact) => self.model_asked(event, fact),
+            Fact::ToolsListed(fact) => self.tools_listed(event, fact),
             Fact::ModelDelta(fact) => self.model_delta(fact),
             Fact::ModelAnswered(fact) => self.model_answered(fact),
             Fact::ModelAborted(fact) => self.model_aborted(fact),

@@ -5,7 +5,7 @@ use freehold_types::Offset;
 use super::Fit;
 use crate::event::{
     AbortReason, Compacted, Event, ModelAborted, ModelAnswered, ModelAsked, ModelDelta, Purpose,
-    Span, Usage,
+    Span, ToolsListed, Usage,
 };
 use crate::state::{ModelAttempt, SPANS_MAX, State};
 
@@ -22,6 +22,12 @@ impl State {
         });
         turn.steps = turn.steps.saturating_add(1);
         self.steps = self.steps.saturating_add(1);
+        Ok(())
+    }
+
+    pub(super) fn tools_listed(&mut self, event: &Event, fact: &ToolsListed) -> Fit {
+        self.open(fact.asked)?;
+        self.listed = Some(event.offset);
         Ok(())
     }
 

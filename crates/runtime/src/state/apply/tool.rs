@@ -56,6 +56,9 @@ impl State {
         call.status = Status::Running { place: fact.place, attempt: fact.attempt, deadline };
         if let Some(turn) = &mut self.turn {
             turn.effects = turn.effects.saturating_add(1);
+            if fact.place == Place::Worker && fact.attempt == 1 {
+                turn.performed = turn.performed.saturating_add(1);
+            }
         }
         Ok(())
     }

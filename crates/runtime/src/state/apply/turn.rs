@@ -25,6 +25,7 @@ impl State {
             active_since: Some(event.at),
             progress_at: event.at,
             effects: 0,
+            performed: 0,
             owes_answer: false,
             failures: 0,
             compacted: false,

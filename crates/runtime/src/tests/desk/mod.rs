@@ -61,6 +61,8 @@ pub(crate) fn rules() -> Rules {
         stuck_ms: 10_000,
         grace_ms: 500,
         compact_at_tokens: None,
+        calls_max: None,
+        one_by_one: false,
         doubt: asks,
         tools,
     }

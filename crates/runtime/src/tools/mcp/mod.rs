@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use freehold_types::{Env, SessionId, TenantId, Transport};
+use freehold_types::{Env, Secret, SessionId, TenantId, Transport};
 use futures_util::future::{Either, select};
 use rmcp::model::{CallToolRequestParams, RequestMetaObject};
 use serde_json::{Map, Value, json};
@@ -149,7 +149,11 @@ impl Mcp {
         }
         let read = Box::pin(async {
             let link = self.link(server, tenant, session).await?;
-            let list = List::read(&link, server).await;
+            let token = token(server);
+            let mut list = List::read(&link, server).await;
+            if self.is_renewed(server, token, list.as_ref().err()).await {
+                list = List::read(&link, server).await;
+            }
             if list.is_err() {
                 self.forget(&(tenant.clone(), session, server.identity()));
             }
@@ -228,7 +232,12 @@ impl Mcp {
         let mut meta = RequestMetaObject::default();
         meta.insert(META_KEY.to_owned(), Value::from(call.call.to_string()));
         params.meta = Some(meta);
-        let answered = link.call(params).await;
+        let token = token(server);
+        let mut answered = link.call(params.clone()).await;
+        // What was refused for its token was not begun.
+        if self.is_renewed(server, token, answered.as_ref().err()).await {
+            answered = link.call(params).await;
+        }
         link.touch(&*self.env);
         let (result, notes) = answered.inspect_err(|fault| {
             if !matches!(fault, Fault::Said(_)) {
@@ -253,6 +262,9 @@ impl Mcp {
         tenant: &TenantId,
         session: SessionId,
     ) -> Result<Arc<Link>, Fault> {
+        if let Some(grant) = &server.grant {
+            grant.ready(&self.transport, &self.env).await.map_err(Fault::Unreached)?;
+        }
         let whose = (tenant.clone(), session, server.identity());
         let slot = self.slot(&whose)?;
         let mut slot = slot.lock().await;
@@ -264,14 +276,37 @@ impl Mcp {
             transport: Arc::clone(&self.transport),
             target: server.target,
             headers: server.headers.clone(),
-            bearer: wire::Bearer::default(),
+            bearer: server.grant.as_ref().map(|grant| grant.bearer()).unwrap_or_default(),
             response_bytes_max: server.response_bytes_max,
         };
-        let link = Link::start(server, wire, &*self.env, self.version).await;
+        let token = token(server);
+        let mut link = Link::start(server, wire.clone(), &*self.env, self.version).await;
+        if self.is_renewed(server, token, link.as_ref().err()).await {
+            link = Link::start(server, wire, &*self.env, self.version).await;
+        }
         let link = Arc::new(link.inspect_err(|_| self.forget(&whose))?);
         *slot = Some(Arc::clone(&link));
         self.close_when_idle(whose, &link);
         Ok(link)
+    }
+
+    /// Whether the server wanted another token and we have one now.
+    async fn is_renewed(
+        &self,
+        server: &Server,
+        refused: Option<Arc<Secret>>,
+        fault: Option<&Fault>,
+    ) -> bool {
+        let (Some(grant), Some(Fault::Unauthorized(_))) = (&server.grant, fault) else {
+            return false;
+        };
+        match grant.renew(refused.as_ref(), &self.transport, &self.env).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(server = server.label, %error, "a server of tools wants a token");
+                false
+            }
+        }
     }
 
     fn slot(&self, whose: &Whose) -> Result<Slot, Fault> {
@@ -311,6 +346,11 @@ impl Mcp {
             }
         });
     }
+}
+
+/// The token that a server is sent now.
+fn token(server: &Server) -> Option<Arc<Secret>> {
+    server.grant.as_ref().and_then(|grant| grant.current())
 }
 
 /// What tells a list from others: the server, what may be called of it and

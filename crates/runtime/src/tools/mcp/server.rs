@@ -1,12 +1,14 @@
 //! An MCP server, configured or named by a client.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use freehold_gateway::options::Secrets as ConfigSecrets;
 use freehold_types::{Secret, Target};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
+use super::oauth::Grant;
 use crate::event::Hash;
 use crate::tools::options::{
     ApprovalOptions, ClientToolOptions, Elicitation, Revision, RuleOptions, ToolOptions,
@@ -21,6 +23,8 @@ pub(in crate::tools) struct Server {
     pub(in crate::tools) url: String,
     pub(in crate::tools) target: Target,
     pub(in crate::tools) headers: HeaderMap,
+    /// How its tokens are gotten, where they are.
+    pub(super) grant: Option<Arc<Grant>>,
     pub(in crate::tools) response_bytes_max: usize,
     pub(in crate::tools) revision: Revision,
     pub(in crate::tools) elicitation: Elicitation,
@@ -57,11 +61,13 @@ impl Server {
             let between = if url.contains('?') { '&' } else { '?' };
             url = format!("{url}{between}{name}={key}");
         }
+        let grant = options.auth.as_ref().and_then(|auth| Grant::configured(auth, &url, secrets));
         Some(Self {
             label: label.to_owned(),
             url,
             target: Target::Configured,
             headers,
+            grant: grant.map(Arc::new),
             response_bytes_max: options.response_bytes_max(),
             revision: options.revision,
             elicitation: options.elicitation,
@@ -84,6 +90,7 @@ impl Server {
             url: named.url.clone(),
             target: Target::Untrusted,
             headers: headers.map(|secret| client_headers(secret.reveal())).unwrap_or_default(),
+            grant: None,
             response_bytes_max: 4 << 20,
             revision: Revision::Auto,
             elicitation: Elicitation::Decline,
@@ -134,7 +141,11 @@ impl Server {
             text.push_str(&String::from_utf8_lossy(value.as_bytes()));
             text.push('\n');
         }
-        Hash::of(text.as_bytes())
+        let own = Hash::of(text.as_bytes());
+        match &self.grant {
+            Some(grant) => Hash::of_all(&[own, grant.identity()]),
+            None => own,
+        }
     }
 
     /// Its address without what may be a credential.

@@ -19,12 +19,13 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use http_body_util::{BodyDataStream, BodyExt as _};
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientRequest, ErrorData, JsonRpcRequest, ServerJsonRpcMessage,
+    ClientJsonRpcMessage, ClientRequest, ErrorData, JsonRpcRequest, RequestId, ServerJsonRpcMessage,
 };
 use rmcp::transport::streamable_http_client::{
     AuthRequiredError, InsufficientScopeError, StreamableHttpClient, StreamableHttpError,
     StreamableHttpPostResponse,
 };
+use serde_json::{Map, Value};
 use sse_stream::{Error as SseError, Sse, SseStream};
 
 use super::limit::Limited;
@@ -215,22 +216,19 @@ impl StreamableHttpClient for Wire {
         let session = session.map(str::to_owned);
         let kind = response.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
         let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or("").trim().to_owned();
-        let is_request = matches!(message, ClientJsonRpcMessage::Request(_));
+        let id = match message {
+            ClientJsonRpcMessage::Request(JsonRpcRequest { id, .. }) => Some(id),
+            _ => None,
+        };
+        let is_request = id.is_some();
         match kind.to_ascii_lowercase().as_str() {
             "text/event-stream" => {
                 let stream = events(response.body, self.response_bytes_max);
-                Ok(StreamableHttpPostResponse::Sse(stream, session))
+                Ok(StreamableHttpPostResponse::Sse(answering(stream, id), session))
             }
             "application/json" => {
                 let body = read(response.body, self.response_bytes_max).await?;
-                match serde_json::from_slice::<ServerJsonRpcMessage>(&body) {
-                    Ok(message) => Ok(StreamableHttpPostResponse::Json(message, session)),
-                    // Nobody waits for what answers a notification.
-                    Err(_) if !is_request => Ok(StreamableHttpPostResponse::Accepted),
-                    Err(error) => {
-                        Err(failed(true, format!("the answer is no message of MCP: {error}")))
-                    }
-                }
+                message_of(body, id.as_ref(), session)
             }
             _ if !is_request => Ok(StreamableHttpPostResponse::Accepted),
             _ => Err(StreamableHttpError::UnexpectedContentType(Some(kind))),
@@ -281,10 +279,7 @@ impl StreamableHttpClient for Wire {
 
 /// A server that does not know `server/discover`: an older one, which is told
 /// apart by its answer, whatever form that has.
-async fn rejected(
-    response: WireResponse,
-    id: rmcp::model::RequestId,
-) -> StreamableHttpPostResponse {
+async fn rejected(response: WireResponse, id: RequestId) -> StreamableHttpPostResponse {
     let status = response.status;
     let body = read(response.body, ERROR_BYTES_MAX).await.unwrap_or_default();
     let error = match serde_json::from_slice::<ServerJsonRpcMessage>(&body) {
@@ -292,6 +287,55 @@ async fn rejected(
         _ => ErrorData::invalid_request(format!("HTTP {status}"), None),
     };
     StreamableHttpPostResponse::Json(ServerJsonRpcMessage::error(error, Some(id)), None)
+}
+
+/// A message in one piece.
+fn message_of(
+    mut body: Vec<u8>,
+    id: Option<&RequestId>,
+    session: Option<String>,
+) -> Result<StreamableHttpPostResponse, Failed> {
+    if let Some(named) = id.and_then(|id| named_error(&body, id)) {
+        body = named;
+    }
+    match serde_json::from_slice::<ServerJsonRpcMessage>(&body) {
+        Ok(message) => Ok(StreamableHttpPostResponse::Json(message, session)),
+        // Nobody waits for what answers a notification.
+        Err(_) if id.is_none() => Ok(StreamableHttpPostResponse::Accepted),
+        Err(error) => Err(failed(true, format!("the answer is no message of MCP: {error}"))),
+    }
+}
+
+/// The answers to one request. An error without an id is about it, for what
+/// else would it be about; and nobody would hear it otherwise.
+fn answering(
+    stream: BoxStream<'static, Result<Sse, SseError>>,
+    id: Option<RequestId>,
+) -> BoxStream<'static, Result<Sse, SseError>> {
+    let Some(id) = id else { return stream };
+    let named = move |mut event: Sse| {
+        let data = event.data.as_deref().and_then(|data| named_error(data.as_bytes(), &id));
+        if let Some(data) = data.and_then(|data| String::from_utf8(data).ok()) {
+            event.data = Some(data);
+        }
+        event
+    };
+    stream.map(move |event| event.map(&named)).boxed()
+}
+
+/// An error that names no request, with the id of the one that it answers;
+/// `None` for anything else.
+fn named_error(body: &[u8], id: &RequestId) -> Option<Vec<u8>> {
+    if !body.windows(7).any(|window| window == b"\"error\"") {
+        return None;
+    }
+    let mut message: Map<String, Value> = serde_json::from_slice(body).ok()?;
+    let named = message.get("id").is_some_and(|id| !id.is_null());
+    if named || !message.contains_key("error") {
+        return None;
+    }
+    message.insert("id".to_owned(), serde_json::to_value(id).ok()?);
+    serde_json::to_vec(&message).ok()
 }
 
 fn events(body: BoxBody, max: usize) -> BoxStream<'static, Result<Sse, SseError>> {
@@ -310,4 +354,27 @@ async fn read(mut body: BoxBody, max: usize) -> Result<Vec<u8>, Failed> {
         read.extend_from_slice(&data);
     }
     Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_names_no_request_is_about_the_one_that_was_sent() {
+        let id: RequestId = serde_json::from_str("7").expect("an id");
+        for (said, named) in [
+            (r#"{"jsonrpc":"2.0","error":{"code":-1,"message":"no"}}"#, true),
+            (r#"{"jsonrpc":"2.0","id":null,"error":{"code":-1,"message":"no"}}"#, true),
+            (r#"{"jsonrpc":"2.0","id":3,"error":{"code":-1,"message":"no"}}"#, false),
+            (r#"{"jsonrpc":"2.0","method":"notifications/message"}"#, false),
+            (r#"{"error":"#, false),
+        ] {
+            let found = named_error(said.as_bytes(), &id);
+            assert_eq!(found.is_some(), named, "{said}");
+            let id_of =
+                |json: &Vec<u8>| serde_json::from_slice::<Value>(json).unwrap()["id"].clone();
+            assert!(found.iter().all(|json| id_of(json) == 7));
+        }
+    }
 }

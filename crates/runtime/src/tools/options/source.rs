@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use freehold_gateway::options::{At, SecretRef};
-use http::Uri;
 use serde::Deserialize;
 
-use super::auth::check_headers;
-use super::{AuthOptions, Retry, RuleOptions};
+use super::auth::{check_headers, check_url};
+use super::{AuthOptions, Retry, RuleOptions, Scheme};
 use crate::event::Name;
 use crate::tools::builtin::Builtin;
 
@@ -127,7 +126,7 @@ impl ToolOptions {
 
     /// The secret that it refers to.
     pub fn secret_refs(&self) -> impl Iterator<Item = &SecretRef> {
-        self.auth.iter().map(|auth| &auth.key)
+        self.auth.iter().flat_map(AuthOptions::secret_refs)
     }
 
     /// The rules of one tool: its own, then the source's.
@@ -152,6 +151,9 @@ impl ToolOptions {
         check_headers(at, &self.headers);
         if let Some(auth) = &self.auth {
             auth.validate(at);
+            if auth.scheme == Scheme::Oauth && self.kind == Kind::Http {
+                at.add("auth.scheme", "`oauth` is for MCP servers");
+            }
         }
         if let Some(bytes) = self.response_bytes_max
             && !(1_024..=64 << 20).contains(&bytes)
@@ -180,7 +182,7 @@ impl ToolOptions {
     fn validate_mcp(&self, at: &mut At<'_>) {
         match &self.url {
             None => at.add("url", "an MCP server has an address"),
-            Some(url) => check_url(at, url),
+            Some(url) => check_url(at, "url", url),
         }
     }
 
@@ -192,7 +194,7 @@ impl ToolOptions {
             at.add("only", "name the operations that may be called: `only = [\"getOrder\"]`");
         }
         if let Some(url) = &self.url {
-            check_url(at, url);
+            check_url(at, "url", url);
         }
         if let Some(header) = &self.key_header
             && !header.is_empty()
@@ -222,15 +224,5 @@ impl ToolOptions {
                 at.add(key, "tools of this kind do not have it");
             }
         }
-    }
-}
-
-fn check_url(at: &mut At<'_>, url: &str) {
-    let good = url.parse::<Uri>().is_ok_and(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https"))
-            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
-    });
-    if !good {
-        at.add("url", "it must be http://HOST/PATH or https://HOST/PATH, without a user in it");
     }
 }

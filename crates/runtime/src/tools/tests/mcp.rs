@@ -14,7 +14,7 @@ use crate::tools::{AskFor, McpServer, Performed, Secrets as _, ToolSpec, Tools a
 
 /// An MCP server of the 2025 revisions that answers in plain JSON; `call` says
 /// what a `tools/call` does.
-async fn mcp(
+pub(super) async fn mcp(
     host: &str,
     tools: Value,
     call: impl Fn(&Asked, &Value) -> Does + Send + Sync + 'static,
@@ -62,12 +62,12 @@ fn said(message: &Value, result: &Value) -> Does {
     Does::Answers(200, "application/json", answer.to_string())
 }
 
-fn echo(_: &Asked, message: &Value) -> Does {
+pub(super) fn echo(_: &Asked, message: &Value) -> Does {
     let text = message["params"].to_string();
     said(message, &json!({ "content": [{ "type": "text", "text": text }] }))
 }
 
-fn tool(name: &str) -> Value {
+pub(super) fn tool(name: &str) -> Value {
     json!({ "name": name, "inputSchema": { "type": "object" } })
 }
 
@@ -180,6 +180,17 @@ async fn what_is_known_of_a_call_is_told_apart_from_what_is_not() {
                 "504" => Does::Answers(504, "text/plain", "late".into()),
                 "500" => Does::Answers(500, "text/plain", "boom".into()),
                 "html" => Does::Answers(200, "text/html", "<html>".into()),
+                "nameless" => {
+                    let error = json!({ "jsonrpc": "2.0", "id": null,
+                    "error": { "code": -32600, "message": "what is that" } });
+                    Does::Answers(200, "application/json", error.to_string())
+                }
+                "streamed" => {
+                    let error = json!({ "jsonrpc": "2.0",
+                    "error": { "code": -32600, "message": "not like that" } });
+                    let event = format!("data: {error}\n\n");
+                    Does::Answers(200, "text/event-stream", event)
+                }
                 "error" => {
                     let error = json!({ "jsonrpc": "2.0", "id": message["id"],
                     "error": { "code": -32602, "message": "no such argument" } });
@@ -202,6 +213,8 @@ async fn what_is_known_of_a_call_is_told_apart_from_what_is_not() {
         ("html", None),
         ("500", Some("boom")),
         ("error", Some("no such argument")),
+        ("nameless", Some("what is that")),
+        ("streamed", Some("not like that")),
         ("says", Some("closed today")),
     ] {
         let ended = world.call(&settings, "mcp__box__t", json!({ "do": does })).await;

@@ -4,5 +4,6 @@ mod builtins;
 mod everything;
 mod http;
 mod mcp;
+mod oauth;
 mod server;
 mod world;

@@ -148,6 +148,11 @@ impl World {
     /// With tools that are configured, each by its options as JSON. Untrusted
     /// addresses may lead to 127.0.0.2, which stands for a public address.
     pub(super) fn new(tools: &[(&str, Value)]) -> Self {
+        Self::with_secrets(tools, ConfigSecrets::default())
+    }
+
+    /// The same, with what references to secrets lead to.
+    pub(super) fn with_secrets(tools: &[(&str, Value)], secrets: ConfigSecrets) -> Self {
         let env = Clock::new();
         let memory = Arc::new(Memory::default());
         let guard =
@@ -163,11 +168,8 @@ impl World {
         let tools = tools.iter().map(|(name, value)| {
             ((*name).to_owned(), options(value).unwrap_or_else(|error| panic!("{name}: {error}")))
         });
-        let config = Config {
-            tools: tools.collect(),
-            client: ClientToolOptions::default(),
-            secrets: ConfigSecrets::default(),
-        };
+        let config =
+            Config { tools: tools.collect(), client: ClientToolOptions::default(), secrets };
         let plan = Plan::new(&config).unwrap_or_else(|problems| panic!("{problems:?}"));
         let session = SessionId::new(&*env);
         let tenant = TenantId::new("main").expect("a tenant");
@@ -211,7 +213,14 @@ impl World {
 pub(super) fn settings(client: Vec<Tool>, tools: Vec<ToolSpec>) -> Arc<Settings> {
     let mut request = Request::new(Dialect::Responses, "m");
     request.tools = client;
-    Arc::new(Settings { payer: Name::cut("key"), request, tools, limits: Limits::default() })
+    Arc::new(Settings {
+        payer: Name::cut("key"),
+        request,
+        tools,
+        calls_max: None,
+        may_truncate: false,
+        limits: Limits::default(),
+    })
 }
 
 /// The configured tools of these names.

@@ -111,6 +111,8 @@ pub(super) fn settings(access: &Access, run: Run) -> Result<Settings, Problem> {
         payer: access.payer(run.payer.as_deref())?,
         request,
         tools: tools.collect::<Result<_, Problem>>()?,
+        calls_max: None,
+        may_truncate: false,
         limits: run.limits,
     })
 }

@@ -3,9 +3,9 @@
 use axum::Json as Shown;
 use freehold_runtime::content::About;
 use freehold_types::{Offset, PageRequest};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::super::input::{self, Params, TenantName};
 use super::super::shape::page;
@@ -55,10 +55,10 @@ pub(super) async fn describe(
     found: Found,
     Json(describe): Json<Describe>,
 ) -> Result<Shown<Value>, Refused> {
-    let view = found.view().await?;
-    let about = About { metadata: describe.metadata, ..About::clone(&view.about) };
     let access = &found.access;
-    access.sessions().describe(&access.tenant, found.session, about).await?;
+    let metadata = describe.metadata;
+    let change = |about: &mut About| about.metadata.clone_from(&metadata);
+    access.sessions().describe(&access.tenant, found.session, change).await?;
     get(found).await
 }
 
@@ -99,17 +99,21 @@ pub(super) struct Fork {
     metadata: Option<Map<String, Value>>,
 }
 
-/// Makes another session that begins with this one's events.
+/// Makes another session that begins with this one's events; the same again
+/// under the same idempotency key.
 pub(super) async fn fork(
     found: Found,
+    headers: HeaderMap,
     Json(fork): Json<Fork>,
 ) -> Result<(StatusCode, Shown<Value>), Refused> {
     let view = found.view().await?;
+    let request = || json!(["fork", fork.at, fork.metadata]).to_string();
+    let key = super::create::key(&headers, request)?;
     let at = Offset(fork.at.unwrap_or(view.row.head));
     let about = fork.metadata.map(|metadata| About { metadata, ..About::clone(&view.about) });
     let access = &found.access;
     let (tenant, session) = (&access.tenant, found.session);
-    let receipt = access.sessions().fork(tenant, session, at, access.by(), about).await?;
+    let receipt = access.sessions().fork(tenant, session, at, access.by(), about, key).await?;
     Ok((StatusCode::CREATED, Shown(shape::receipt(&receipt))))
 }
 

@@ -49,17 +49,21 @@ pub(super) async fn make(
     let mut secret = [0; 16];
     found.access.app.env.fill_random(&mut secret);
     let token = token(&found.access.tenant, found.session, secret);
-    let view = found.view().await?;
-    let mut about = About::clone(&view.about);
-    let mut all = webhooks(&about);
-    all.insert(name.as_str().to_owned(), Hash::of(token.as_bytes()).to_string().into());
-    if all.len() > WEBHOOKS_MAX {
+    let hash = Hash::of(token.as_bytes()).to_string();
+    let change = |about: &mut About| {
+        let mut all = webhooks(about);
+        all.insert(name.as_str().to_owned(), hash.clone().into());
+        let fits = all.len() <= WEBHOOKS_MAX;
+        if fits {
+            about.surface.insert(WEBHOOKS.to_owned(), all.into());
+        }
+        fits
+    };
+    let access = &found.access;
+    if !access.sessions().describe(&access.tenant, found.session, change).await? {
         let message = format!("a session has at most {WEBHOOKS_MAX} webhooks");
         return Err(Problem::new(Code::SessionFull, message).into());
     }
-    about.surface.insert(WEBHOOKS.to_owned(), all.into());
-    let access = &found.access;
-    access.sessions().describe(&access.tenant, found.session, about).await?;
     let url = format!("{}/v1/freehold/webhooks/{token}", access.app.url);
     let made = json!({"name": name.as_str(), "token": token, "url": url});
     Ok((StatusCode::CREATED, Shown(made)))
@@ -77,15 +81,16 @@ pub(super) async fn unmake(
     found: Found,
     Path((_, name)): Path<(String, String)>,
 ) -> Result<StatusCode, Refused> {
-    let view = found.view().await?;
-    let mut about = About::clone(&view.about);
-    let mut all = webhooks(&about);
-    if all.shift_remove(&name).is_none() {
+    let change = |about: &mut About| {
+        let mut all = webhooks(about);
+        let was_there = all.shift_remove(&name).is_some();
+        about.surface.insert(WEBHOOKS.to_owned(), all.into());
+        was_there
+    };
+    let access = &found.access;
+    if !access.sessions().describe(&access.tenant, found.session, change).await? {
         return Err(Problem::new(Code::SessionNotFound, "there is no such webhook").into());
     }
-    about.surface.insert(WEBHOOKS.to_owned(), all.into());
-    let access = &found.access;
-    access.sessions().describe(&access.tenant, found.session, about).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -105,9 +105,9 @@ async fn get(asking: &Asking, id: &str) -> Result<Response<Body>, Failure> {
 async fn update(asking: &Asking, id: &str) -> Result<Response<Body>, Failure> {
     let (reading, view) = find(asking, id).await?;
     let metadata = metadata(body(asking)?.shift_remove("metadata"))?.unwrap_or_default();
-    let about = About { metadata, ..About::clone(&view.about) };
-    reading.sessions.describe(&reading.tenant, reading.session, about.clone()).await?;
-    Ok(whole(&shape(id, &view, &about.metadata)))
+    let change = |about: &mut About| about.metadata.clone_from(&metadata);
+    reading.sessions.describe(&reading.tenant, reading.session, change).await?;
+    Ok(whole(&shape(id, &view, &metadata)))
 }
 
 async fn delete(asking: &Asking, id: &str) -> Result<Response<Body>, Failure> {

@@ -112,7 +112,8 @@ fn is_of(result: &ToolResult, call: &Open) -> bool {
     result.call_id.starts_with(&call.call_id)
 }
 
-fn no_call(call_id: &str) -> Failure {
+/// A result that belongs to no call.
+pub(super) fn no_call(call_id: &str) -> Failure {
     let shown: String = call_id.chars().take(100).collect();
     let message = format!("No tool call found for function call output with call_id {shown}.");
     Failure::of_field(Code::ToolResultMissing, "input", message)

@@ -61,10 +61,13 @@ pub(super) fn read(body: &[u8], payer: Name) -> Result<Asked, Failure> {
         Some(_) => return Err(Failure::invalid("background", "background: expected a boolean")),
     };
     begun.truncation = text(field("truncation"), "truncation")?;
+    if begun.truncation.as_ref().is_some_and(|word| word != "auto" && word != "disabled") {
+        return Err(Failure::invalid("truncation", "truncation: `auto` or `disabled`"));
+    }
     begun.max_tool_calls = match field("max_tool_calls") {
         None => None,
-        Some(value) => Some(value.as_u64().ok_or_else(|| {
-            Failure::invalid("max_tool_calls", "max_tool_calls: expected a whole number")
+        Some(value) => Some(value.as_u64().filter(|most| *most > 0).ok_or_else(|| {
+            Failure::invalid("max_tool_calls", "max_tool_calls: expected a whole number from 1")
         })?),
     };
     let (previous, conversation) = (field("previous_response_id"), field("conversation"));
@@ -74,10 +77,6 @@ pub(super) fn read(body: &[u8], payer: Name) -> Result<Asked, Failure> {
     }
     let from = from(previous, conversation, &mut begun)?;
     begun.seals = request.reasoning.as_ref().is_some_and(|reasoning| reasoning.want_seal);
-    // Of a model that reasons, whether clients see it or not; others refuse it.
-    if let Some(reasoning) = &mut request.reasoning {
-        reasoning.want_seal = true;
-    }
     request.extra.spelling.shift_remove("input");
     let taken = tools::take(&mut request.tools)?;
     begun.tools = taken.shown;
@@ -88,7 +87,9 @@ pub(super) fn read(body: &[u8], payer: Name) -> Result<Asked, Failure> {
         return Err(Failure::invalid("input", "input: is required where nothing is continued"));
     }
     let limits = Limits::default();
-    let settings = Settings { payer, request, tools: taken.specs, limits };
+    let calls_max = begun.max_tool_calls;
+    let may_truncate = begun.truncation.as_deref() == Some("auto");
+    let settings = Settings { payer, request, tools: taken.specs, calls_max, may_truncate, limits };
     Ok(Asked { settings, items, secrets: taken.secrets, begun, from, stream })
 }
 

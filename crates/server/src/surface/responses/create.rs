@@ -234,12 +234,12 @@ async fn follow_up(
         return tell(asking, &reading, &view.state, asked, key).await;
     }
     if let Some(key) = &key
-        && let Some(receipt) = repeated(asking, id, key).await?
+        && let Some(receipt) = repeated(asking, id.session, key).await?
     {
         return Ok(receipt);
     }
     let head = Offset(view.row.head);
-    branch(asking, &reading, id, head, asked).await
+    branch(asking, &reading, id, head, asked, key).await
 }
 
 /// From a response that was continued already: in a session of its own, which
@@ -250,6 +250,7 @@ async fn branch(
     id: ResponseId,
     head: Offset,
     asked: Asked,
+    key: Option<Key>,
 ) -> Result<Receipt, Failure> {
     let mut told = Vec::new();
     let mut following = reading.follow(id.begin, &mut told).await?;
@@ -260,17 +261,29 @@ async fn branch(
     };
     let Reading { sessions, tenant, session } = reading;
     let about = Some(About::default());
-    let forked = sessions.fork(tenant, *session, end, asking.by(), about).await?;
+    // The key itself is the fork's; the fork is made once under another one.
+    let once =
+        key.as_ref().map(|key| Key { name: format!("\u{1}fork {}", key.name), ..key.clone() });
+    let forked = sessions.fork(tenant, *session, end, asking.by(), about, once).await?;
+    if forked.repeated
+        && let Some(key) = &key
+        && let Some(receipt) = repeated(asking, forked.session, key).await?
+    {
+        return Ok(receipt);
+    }
     let child = asking.reading(forked.session);
-    // A repeated request forks again: its key is the older session's, if any.
-    tell(asking, &child, &forked.state, asked, None).await
+    tell(asking, &child, &forked.state, asked, key).await
 }
 
 /// The answer to a request that was accepted before under the same key.
-async fn repeated(asking: &Asking, id: ResponseId, key: &Key) -> Result<Option<Receipt>, Failure> {
+async fn repeated(
+    asking: &Asking,
+    session: SessionId,
+    key: &Key,
+) -> Result<Option<Receipt>, Failure> {
     let (tenant, sessions) = (asking.principal.tenant(), &asking.state.sessions);
     let none = Vec::new();
-    let receipt = sessions.give(tenant, id.session, asking.by(), none, Some(key.clone())).await?;
+    let receipt = sessions.give(tenant, session, asking.by(), none, Some(key.clone())).await?;
     Ok(receipt.repeated.then_some(receipt))
 }
 
@@ -326,10 +339,7 @@ async fn tell(
             items.iter().any(|item| matches!(&item.body, ItemBody::ToolCall(c) if c.call_id == *id))
         };
         if let Some(id) = result.filter(|id| !called(id)) {
-            let shown: String = id.chars().take(100).collect();
-            let message =
-                format!("No tool call found for function call output with call_id {shown}.");
-            return Err(Failure::of_field(Code::ToolResultMissing, "input", message));
+            return Err(answers::no_call(&id));
         }
         let input = Input { items, settings, about: begun.about() };
         vec![cue(&input, Busy::Reject, key.as_ref())?]
@@ -339,14 +349,18 @@ async fn tell(
 }
 
 pub(crate) fn cue(input: &Input, busy: Busy, key: Option<&Key>) -> Result<Cue, Failure> {
-    let content = serde_json::to_value(input)
-        .map_err(|error| Failure::new(Code::InvalidRequest, error.to_string()))?;
     Ok(Cue::Input {
-        content: Content::Inline(content),
+        content: content(input)?,
         busy,
         key: key.map(|key| key.request),
         settings: input.settings.is_some(),
     })
+}
+
+fn content(input: &Input) -> Result<Content, Failure> {
+    let content = serde_json::to_value(input)
+        .map_err(|error| Failure::new(Code::InvalidRequest, error.to_string()))?;
+    Ok(Content::Inline(content))
 }
 
 /// The input among the events that came of a request.

@@ -142,6 +142,7 @@ impl Follower {
         match &event.fact {
             Fact::ModelDelta(fact) if self.asked == Some(Purpose::Step) => Some(&fact.content),
             Fact::ModelAnswered(fact) => Some(&fact.content),
+            Fact::ToolsListed(fact) => Some(&fact.content),
             Fact::ToolOutcome(fact) if self.calls.contains_key(&fact.call) => match &fact.outcome {
                 Outcome::Ok(content) | Outcome::Failed(content) => Some(content),
                 Outcome::Refused(_) | Outcome::Unknown(_) => None,
@@ -172,6 +173,7 @@ impl Follower {
                     self.run.asked(&stem(self.session, event.offset));
                 }
             }
+            Fact::ToolsListed(_) => self.listed(event.offset, content, out),
             Fact::ModelDelta(_) => self.delta(content, out),
             Fact::ModelAnswered(_) => self.answered(content, out),
             // Of a summary nothing is told.
@@ -219,6 +221,15 @@ impl Follower {
                 let message = self.fault.take();
                 End::Failed(message.unwrap_or_else(|| "the turn failed".to_owned()))
             }
+        }
+    }
+
+    fn listed(&mut self, at: Offset, content: Option<Value>, out: &mut Vec<u8>) {
+        for (n, listed) in label::lists(content).iter().enumerate() {
+            let item = self.labels.listed(listed, &ids::item_stem(self.session, at, n));
+            let mut empty = item.clone();
+            empty["tools"] = json!([]);
+            self.run.listed(empty, item, out);
         }
     }
 
@@ -292,7 +303,10 @@ impl Follower {
         let never = matches!(
             fact.outcome,
             Outcome::Refused(
-                ErrorReason::Denied | ErrorReason::ApprovalExpired | ErrorReason::Cancelled
+                ErrorReason::Denied
+                    | ErrorReason::ApprovalExpired
+                    | ErrorReason::Cancelled
+                    | ErrorReason::CallLimit
             )
         );
         if !never {
@@ -355,6 +369,7 @@ fn refused(reason: &ErrorReason) -> &'static str {
         ErrorReason::BadArguments => "the arguments are no JSON",
         ErrorReason::Forbidden => "the rules forbid it",
         ErrorReason::TooMany => "one answer called more tools than a step may",
+        ErrorReason::CallLimit => "as many tools were called as the request allows",
         ErrorReason::Denied => "it was denied",
         ErrorReason::ApprovalExpired => "nobody decided in time",
         ErrorReason::Cancelled => "the turn was stopped before",

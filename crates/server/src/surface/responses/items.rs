@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use super::begun::Begun;
 use super::follow::{Known, ended};
 use super::ids::{self, ItemId, item_stem};
-use super::label::Labels;
+use super::label::{self, Labels};
 use super::reading::Reading;
 
 /// Where the numbers of results begin among the items of an input.
@@ -144,6 +144,13 @@ impl Lister<'_> {
         match &event.fact {
             Fact::InputAccepted(_) => self.said(event.offset).await,
             Fact::ModelAnswered(fact) => self.answered(event, fact).await,
+            Fact::ToolsListed(fact) => {
+                let lists = label::lists(Some(self.reading.content(&fact.content).await?));
+                let each = lists.iter().enumerate().filter_map(|(n, listed)| {
+                    Entry::of(Labels::default().listed(listed, &self.stem(event.offset, n)))
+                });
+                Ok(each.collect())
+            }
             Fact::ModelAborted(fact) if fact.kept => self.cut(event, fact).await,
             Fact::ToolStarted(fact) if fact.attempt == 1 && fact.place != Place::Client => {
                 self.called(event, fact).await

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use freehold_llm::model::ToolBody;
 use freehold_runtime::content::Settings;
-use freehold_runtime::tools::ToolSpec;
+use freehold_runtime::tools::{Listed, ToolSpec};
 use serde_json::{Value, json};
 
 use super::follow::Known;
@@ -31,6 +31,21 @@ impl Labels {
             ToolSpec::Mcp(server) => server.label.as_str().to_owned(),
         });
         Self(labels.collect())
+    }
+
+    /// The item of what a server lists.
+    pub(super) fn listed(&self, listed: &Listed, stem: &str) -> Value {
+        let tools: Vec<Value> = listed.tools.iter().map(tool).collect();
+        let mut item = json!({
+            "id": format!("mcpl_{stem}"),
+            "type": "mcp_list_tools",
+            "server_label": self.own(listed.label.as_str()),
+            "tools": tools,
+        });
+        if let Some(error) = &listed.error {
+            item["error"] = error.as_str().into();
+        }
+        item
     }
 
     /// The item of a call that begins.
@@ -66,12 +81,33 @@ impl Labels {
     fn split<'a>(&'a self, name: &'a str) -> (&'a str, &'a str) {
         let of_server = name.strip_prefix(SERVER).unwrap_or(name);
         let Some((label, tool)) = of_server.split_once(BETWEEN) else { return (OWN, name) };
+        (self.own(label), tool)
+    }
+
+    /// The label as the client wrote it.
+    fn own<'a>(&'a self, label: &'a str) -> &'a str {
         let own = self.0.iter().find(|own| *own == label).or_else(|| {
             let start = label.get(..label.len().saturating_sub(9)).unwrap_or_default();
             self.0.iter().find(|own| !start.is_empty() && own.starts_with(start))
         });
-        (own.map_or(label, String::as_str), tool)
+        own.map_or(label, String::as_str)
     }
+}
+
+/// What servers listed, as an event has it.
+pub(super) fn lists(content: Option<Value>) -> Vec<Listed> {
+    content.and_then(|content| serde_json::from_value(content).ok()).unwrap_or_default()
+}
+
+/// A tool as clients of this surface know it.
+fn tool(described: &Value) -> Value {
+    let field = |name: &str| described.get(name).cloned().unwrap_or_default();
+    json!({
+        "name": field("name"),
+        "description": field("description"),
+        "input_schema": field("inputSchema"),
+        "annotations": field("annotations"),
+    })
 }
 
 /// The tools that the client performs.

@@ -97,6 +97,16 @@ pub(super) async fn cancel(asking: &Asking, id: &str) -> Result<Response<Body>, 
     Ok(whole(&following.follower.response()))
 }
 
+/// Adds a response to those that are deleted.
+fn forget(about: &mut About, begin: Offset) {
+    let mut all = deleted(about);
+    if !all.contains(&begin) {
+        all.push(begin);
+    }
+    let list: Vec<Value> = all.iter().map(|at| at.0.into()).collect();
+    about.surface.insert(DELETED.to_owned(), list.into());
+}
+
 /// Forgets a response. The session that holds it is immutable: its other
 /// responses keep what this one brought into their context. It goes as a whole
 /// with its last response.
@@ -106,16 +116,14 @@ pub(super) async fn delete(asking: &Asking, id: &str) -> Result<Response<Body>, 
     let following = find(asking, place, &mut told).await?;
     let reading = following.reading;
     let view = reading.sessions.view(&reading.tenant, place.session).await?;
-    let mut about = About::clone(&view.about);
-    let mut deleted = deleted(&about);
+    let mut deleted = deleted(&view.about);
     deleted.push(place.begin);
-    let own = !about.surface.contains_key(super::super::conversations::MARK);
+    let own = !view.about.surface.contains_key(super::super::conversations::MARK);
     if own && is_all(&reading, Offset(view.row.head), &deleted).await? {
         reading.sessions.delete(&reading.tenant, place.session).await?;
     } else if deleted.len() <= DELETED_MAX {
-        let list: Vec<Value> = deleted.iter().map(|at| at.0.into()).collect();
-        about.surface.insert(DELETED.to_owned(), list.into());
-        reading.sessions.describe(&reading.tenant, place.session, about).await?;
+        let change = |about: &mut About| forget(about, place.begin);
+        reading.sessions.describe(&reading.tenant, place.session, change).await?;
     } else {
         let message = "so many responses of this session were deleted that it can only be \
                        deleted as a whole";

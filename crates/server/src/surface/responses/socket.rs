@@ -21,7 +21,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Map, Value, json};
 
 use super::stream::{data, frames};
-use super::{Asking, Failure, ask, create, is_stateless, wrong_method};
+use super::{Asking, Failure, answers, ask, create, is_stateless, wrong_method};
 
 /// The largest message of a client.
 const MESSAGE_BYTES_MAX: usize = 32 << 20;
@@ -132,10 +132,15 @@ impl Connection {
         let Create { mut body, lane } = create;
         let previous = body.get("previous_response_id").and_then(Value::as_str);
         let held = previous.and_then(|id| self.held.iter().find(|held| held.id == id));
-        let mut items = None;
+        let (mut items, mut continued) = (None, None);
         if let Some(held) = held {
+            let more = listed(body.shift_remove("input"));
+            if let Some(call) = missing_call(&held.items, &more) {
+                return Err(answers::no_call(call));
+            }
             let mut whole = held.items.clone();
-            whole.extend(listed(body.shift_remove("input")));
+            whole.extend(more);
+            continued = Some(held.id.clone());
             body.insert("input".into(), whole.clone().into());
             body.shift_remove("previous_response_id");
             items = Some(whole);
@@ -146,8 +151,7 @@ impl Connection {
                 return Err(ask::no_previous(id));
             }
             let items = items.unwrap_or_else(|| listed(body.get("input").cloned()));
-            let previous = held_id(&self.held, previous_of(&body));
-            return self.pass(body, items, previous, lane, socket, waiting).await;
+            return self.pass(body, items, continued, lane, socket, waiting).await;
         }
         let asking = Asking {
             state: self.state.clone(),
@@ -263,12 +267,24 @@ impl Connection {
     }
 }
 
-fn previous_of(body: &Map<String, Value>) -> Option<&str> {
-    body.get("previous_response_id").and_then(Value::as_str)
-}
-
-fn held_id(held: &VecDeque<Held>, id: Option<&str>) -> Option<String> {
-    held.iter().find(|held| Some(held.id.as_str()) == id).map(|held| held.id.clone())
+/// The first result among items that belongs to no call before it.
+fn missing_call<'a>(held: &[Value], more: &'a [Value]) -> Option<&'a str> {
+    let call_of = |item: &'a Value, kind: &str| {
+        let is = item.get("type").and_then(Value::as_str).is_some_and(|it| it.ends_with(kind));
+        item.get("call_id").and_then(Value::as_str).filter(|_| is)
+    };
+    let called = |id: &str, at: usize| {
+        let before = held.iter().chain(more.iter().take(at));
+        before.into_iter().any(|item| {
+            let is_result = item.get("output").is_some();
+            !is_result && item.get("call_id").and_then(Value::as_str) == Some(id)
+        })
+    };
+    let results = more
+        .iter()
+        .enumerate()
+        .filter_map(|(at, item)| call_of(item, "_call_output").map(|id| (at, id)));
+    results.into_iter().find(|(at, id)| !called(id, *at)).map(|(_, id)| id)
 }
 
 /// Reads a message.
@@ -405,6 +421,17 @@ mod tests {
             assert!(read(bad).is_err(), "{bad}");
         }
         assert!(read(r#"{"type":"response.create","background":true}"#).is_err());
+    }
+
+    #[test]
+    fn a_result_belongs_to_a_call_before_it() {
+        let call = |id: &str| json!({"type": "function_call", "call_id": id, "name": "f"});
+        let result =
+            |id: &str| json!({"type": "function_call_output", "call_id": id, "output": ""});
+        let held = [call("a"), result("a")];
+        assert_eq!(missing_call(&held, &[result("a"), json!({"role": "user"})]), None);
+        assert_eq!(missing_call(&held, &[call("b"), result("b")]), None);
+        assert_eq!(missing_call(&held, &[result("b"), call("b")]), Some("b"));
     }
 
     #[test]

@@ -11,7 +11,8 @@ use freehold_runtime::event::{
     AbortReason, Actor, Allowed, ApprovalAsked, Binding, Content, Deciders, EndReason, Event, Fact,
     Faulted, Hash, InputTaken, Labels, Limits, ModelAborted, ModelAnswered, ModelAsked, ModelDelta,
     Name, Note, Outcome, Place, Purpose, Question, RetryRule, Source, Text, ToolIntended,
-    ToolOutcome, ToolStarted, TurnEnded, TurnStarted, TurnWaiting, Usage as Used, WaitOn,
+    ToolOutcome, ToolStarted, ToolsListed, TurnEnded, TurnStarted, TurnWaiting, Usage as Used,
+    WaitOn,
 };
 use freehold_types::{ApprovalId, CallId, Offset, SessionId, TurnId, UnitId};
 use jiff::Timestamp;
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::begun::Begun;
 use super::follow::{Beginning, Follower, Known};
-use super::ids::ResponseId;
+use super::ids::{self, ResponseId};
 use super::stream::{data, frames};
 
 const DIGITS: &str = "0190163d81167a0ebf1f2a5b3c4d5e6f";
@@ -34,6 +35,8 @@ fn settings() -> Settings {
         payer: Name::cut("key"),
         request: codec(Dialect::Responses).decode_request(body.as_bytes()).unwrap(),
         tools: Vec::new(),
+        calls_max: None,
+        may_truncate: false,
         limits: Limits::default(),
     }
 }
@@ -316,6 +319,55 @@ fn a_question_to_the_client_ends_the_response_and_its_answer_goes_on() {
     let item = told.follower.response()["output"][0].clone();
     assert_eq!((&item["type"], &item["output"]), (&json!("mcp_call"), &json!("4")));
     assert_eq!(item["approval_request_id"], format!("mcpr_{DIGITS}"));
+}
+
+#[test]
+fn what_a_server_lists_comes_before_what_the_model_says() {
+    let mut told = Told::new(Begun::default(), Vec::new());
+    told.begins();
+    let asked = told.asks(Purpose::Step);
+    let content = Content::Inline(json!([
+        {"label": "crm", "tools": [{"name": "find", "description": "Finds",
+            "inputSchema": {"type": "object"}, "annotations": {"readOnlyHint": true}}]},
+        {"label": "gone", "tools": [], "error": "no answer"},
+    ]));
+    let at = told.fact(ToolsListed { asked, listings: Vec::new(), content });
+    told.hears(asked, &half("hi"));
+    told.answers(asked, vec![Item::text(Role::Assistant, "hi")]);
+    told.ends(EndReason::Done);
+    let kinds = told.kinds();
+    assert_eq!(
+        kinds[2..10],
+        [
+            "response.output_item.added",
+            "response.mcp_list_tools.in_progress",
+            "response.mcp_list_tools.completed",
+            "response.output_item.done",
+            "response.output_item.added",
+            "response.mcp_list_tools.in_progress",
+            "response.mcp_list_tools.failed",
+            "response.output_item.done",
+        ]
+    );
+    assert_eq!(told.events()[2]["item"]["tools"], json!([]));
+    let output = told.follower.response()["output"].clone();
+    assert_eq!(
+        output[0],
+        json!({
+            "id": format!("mcpl_{}", ids::item_stem(id("sess_"), at, 0)),
+            "type": "mcp_list_tools",
+            "server_label": "crm",
+            "tools": [{"name": "find", "description": "Finds",
+                "input_schema": {"type": "object"}, "annotations": {"readOnlyHint": true}}],
+        })
+    );
+    assert_eq!(output[1]["error"], "no answer");
+    // The model's items are named as where nothing was listed.
+    let message = format!("msg_{}", ids::item_stem(id("sess_"), asked, 0));
+    assert_eq!(
+        (&output[2]["id"], &output[2]["content"][0]["text"]),
+        (&json!(message), &json!("hi"))
+    );
 }
 
 #[test]

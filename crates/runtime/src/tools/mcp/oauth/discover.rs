@@ -2,7 +2,7 @@
 //! (RFC 9728, RFC 8414, OpenID Connect Discovery).
 
 use http::Uri;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::OAuth;
 use crate::tools::mcp::challenge;
@@ -26,6 +26,12 @@ pub(super) struct Issuer {
 }
 
 impl Issuer {
+    /// One of which the owner says where its tokens are.
+    pub(super) fn at(token_url: &str) -> Self {
+        let metadata = json!({ "token_endpoint": token_url });
+        Self { id: token_url.to_owned(), base: String::new(), metadata: Some(metadata) }
+    }
+
     /// A list of its metadata; `None` if it says nothing.
     pub(super) fn list(&self, name: &str) -> Option<Vec<String>> {
         strings(self.metadata.as_ref()?.get(name)?)

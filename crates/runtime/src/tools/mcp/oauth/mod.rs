@@ -7,6 +7,7 @@
 //! (`auth`); this is what `freehold mcp-probe` does where there is none.
 
 mod discover;
+mod grant;
 mod token;
 
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use freehold_types::{Env, Secret, Target, Transport};
 use http::Uri;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+
+pub(super) use self::grant::Grant;
 
 use self::discover::{Issuer, Resource};
 use super::challenge;
@@ -86,7 +89,7 @@ impl OAuth {
             fields.push(("code_verifier", verifier));
         }
         let token = self.token(&issuer, &client, fields).await?;
-        self.bearer.store(Some(Arc::new(Secret::new(token))));
+        self.bearer.store(Some(Arc::new(token.access)));
         Ok(())
     }
 

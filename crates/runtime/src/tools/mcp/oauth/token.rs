@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use freehold_types::{Timeouts, WireBody, WireRequest, WireResponse};
+use freehold_types::{Secret, Timeouts, WireBody, WireRequest, WireResponse};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue, Method};
 use http_body_util::BodyExt as _;
@@ -20,6 +20,18 @@ const PHASE: Duration = Duration::from_secs(10);
 /// The largest answer that is read.
 const BYTES_MAX: usize = 256 * 1024;
 
+/// The longest that a token is taken to be good: a year.
+const SECONDS_MAX: u64 = 366 * 24 * 3_600;
+
+/// What an authorization server gave.
+pub(super) struct Token {
+    pub(super) access: Secret,
+    /// Gets the next one; in place of the one that got this.
+    pub(super) refresh: Option<Secret>,
+    /// `None` if it does not say.
+    pub(super) good_for: Option<Duration>,
+}
+
 impl OAuth {
     /// A token for these fields.
     pub(super) async fn token(
@@ -27,7 +39,7 @@ impl OAuth {
         issuer: &Issuer,
         client: &Client,
         mut fields: Vec<(&'static str, String)>,
-    ) -> Result<String, String> {
+    ) -> Result<Token, String> {
         let endpoint = issuer.endpoint("token_endpoint", "/token")?;
         let methods = issuer.list("token_endpoint_auth_methods_supported");
         let knows = |wanted: &str| {
@@ -51,10 +63,11 @@ impl OAuth {
         let fields = fields.iter().map(|(name, value)| (*name, value.as_str()));
         let kind = "application/x-www-form-urlencoded";
         let answer = self.post(&endpoint, kind, form(fields).into_bytes(), headers).await?;
-        match answer.get("access_token").and_then(Value::as_str) {
-            Some(token) => Ok(token.to_owned()),
-            None => Err("the authorization server gave no token".to_owned()),
-        }
+        let secret = |name: &str| answer.get(name).and_then(Value::as_str).map(Secret::new);
+        let access = secret("access_token").ok_or("the authorization server gave no token")?;
+        let seconds = answer.get("expires_in").and_then(Value::as_u64);
+        let good_for = seconds.map(|seconds| Duration::from_secs(seconds.min(SECONDS_MAX)));
+        Ok(Token { access, refresh: secret("refresh_token"), good_for })
     }
 
     /// JSON at an address; `None` if there is none.
