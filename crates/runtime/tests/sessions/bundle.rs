@@ -536,7 +536,7 @@ impl Source for Hangs<'_, '_> {
             Some(bytes) => Box::pin(std::future::ready(Ok(Some(Bytes::copy_from_slice(bytes))))),
             None => {
                 let (told, _) = tokio::sync::oneshot::channel();
-                drop(std::mem::replace(&mut self.0.1, told).send(()));
+                std::mem::replace(&mut self.0.1, told).send(()).unwrap_or(());
                 self.1 = Some(());
                 Box::pin(std::future::pending())
             }
