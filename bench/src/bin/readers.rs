@@ -86,8 +86,8 @@ fn main() -> Result<ExitCode> {
     let seen = following.join().map_err(|_| Error::other("the readers panicked"))??;
 
     let verdict = judge(&seen, head, last, (&alone, &beside), slack);
-    let share = cpu as f64 / window.as_secs_f64() / 10_000.0;
-    println!("CPU {share:.1} % of a core; RSS at most {:.1} MiB", mib(&memory));
+    let cpu = percent(cpu, window);
+    println!("CPU {cpu:.1} % of a core; RSS at most {:.1} MiB", mib(&memory));
     println!("\n{verdict}");
     Ok(if verdict.is_met() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -246,6 +246,12 @@ fn judge(
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
 fn ms(sorted: &[u64], p: f64) -> f64 {
     quantile(sorted, p) as f64 / 1_000.0
+}
+
+/// Microseconds of processor time as a share of a window.
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+fn percent(cpu_us: u64, window: Duration) -> f64 {
+    cpu_us as f64 / 10_000.0 / window.as_secs_f64()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]

@@ -2,6 +2,8 @@
 //! that time, lives on over every schema since, and through stops and crashes,
 //! as if nothing had happened.
 
+#![expect(clippy::unwrap_used, reason = "tests, with what they share")]
+
 use std::sync::Arc;
 
 use freehold_sim::{Break, Tale, Weeks, dumped, told};

@@ -265,6 +265,41 @@ async fn a_429_that_asks_for_no_time_is_tried_again() {
     assert_eq!(asked(&world, false).await.status, 200);
 }
 
+/// Its only deployment speaks another dialect: what goes there is all that is
+/// held of the request between the attempts.
+#[tokio::test]
+async fn what_crosses_is_sent_again_as_it_was() {
+    for stream in [false, true] {
+        let world =
+            World::new("[routes.r]\nto = \"messages/a\"\nretries = { max = 2, base_ms = 1 }").await;
+        world.script("messages", error(429));
+        world.script("messages", error(429));
+        world.script("messages", Act::json(200, answer(Dialect::Messages)));
+        let heard = asked(&world, stream).await;
+        assert_eq!(heard.status, 200, "{}", heard.text());
+        let sent = world.wire.sent();
+        assert_eq!(sent.len(), 3);
+        let first = sent[0].text();
+        assert!(first.contains("\"max_tokens\""), "{first}");
+        assert_eq!((sent[1].text(), sent[2].text()), (first, first));
+    }
+}
+
+/// Two deployments in turn, of which the one speaks another dialect: the
+/// client's own bytes are there for the next.
+#[tokio::test]
+async fn what_crossed_in_vain_goes_on_as_bytes() {
+    let routes = TWO.replace("provider = \"chat\"", "provider = \"messages\"");
+    let world = World::new(&routes).await;
+    world.script("messages", error(500));
+    world.script("chat2", Act::json(200, answer(Dialect::Chat)));
+    let heard = asked(&world, false).await;
+    assert_eq!(heard.status, 200, "{}", heard.text());
+    let sent = world.wire.sent();
+    let text = sent[1].text();
+    assert!(text.contains("\"model\":\"b\"") && text.contains("\"content\":\"hi\""), "{text}");
+}
+
 #[tokio::test]
 async fn a_sick_next_deployment_does_not_keep_from_a_retry() {
     let world = World::new(&format!("{TWO}\n[gateway.breaker]\nfailures = 1")).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use freehold_store::leases::{self, Claim};
 use freehold_store::sessions;
-use freehold_types::{DbError, Offset, UnitId};
+use freehold_types::{DbError, Offset, Unit, UnitId};
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::{By, Error, Inner, Key, Receipt, home};
@@ -99,16 +99,26 @@ impl Inner {
             }
         }
         // Whoever had it may have written until just now.
-        match sessions::get(self.db(), &id.tenant, id.session).await {
-            Ok(Some(now)) if now.epoch == epoch + 1 => {
-                self.hire(id, worker::Start::Taken(Box::new(now)))
-            }
-            Ok(_) => Ok(false),
+        let row = match sessions::get(self.db(), &id.tenant, id.session).await {
+            Ok(row) => row,
             Err(error) => {
                 self.adrift.add(id, epoch + 1, self.env().monotonic());
-                Err(error.into())
+                return Err(error.into());
+            }
+        };
+        let Some(row) = row.filter(|now| now.epoch == epoch + 1) else { return Ok(false) };
+        let head = row.head;
+        let hired = self.hire(id, worker::Start::Taken(Box::new(row)));
+        if matches!(hired, Err(Error::Stopping)) {
+            // It came just too late: whoever is left has to find it.
+            let mut unit = Unit::new("leases.release");
+            let held = Claim { epoch: epoch + 1, ..claim };
+            leases::release(&mut unit, &held, head, Some(self.env().now()));
+            if let Err(error) = self.db().write(unit).await {
+                tracing::debug!(session = %id.session, %error, "a session is not let go of");
             }
         }
+        hired
     }
 
     /// Begins a session that does not exist yet.

@@ -155,9 +155,16 @@ async fn a_session_moves_with_all_that_waits_and_is_refused_where_it_was() {
     let said = vec![input("still here?", Busy::Enqueue)];
     let refused = [
         sessions.give(&left.tenant, session, By::default(), said, None).await.map(|_| ()),
-        sessions.describe(&left.tenant, session, Default::default()).await,
+        sessions
+            .describe(&left.tenant, session, |about| {
+                about.metadata.insert("to".into(), "late".into());
+            })
+            .await,
         sessions.delete(&left.tenant, session).await,
-        sessions.fork(&left.tenant, session, Offset(1), By::default(), None).await.map(|_| ()),
+        sessions
+            .fork(&left.tenant, session, Offset(1), By::default(), None, None)
+            .await
+            .map(|_| ()),
         sessions.rewind(&left.tenant, session, Offset(1), By::default()).await.map(|_| ()),
     ];
     for refused in refused {
@@ -278,7 +285,8 @@ async fn a_bundle_of_a_fork_has_what_it_began_with_and_nothing_else_of_its_paren
     let parent = left.create(&[], vec![input(&long, Busy::Enqueue)]).await.session;
     let head = left.until(parent, "turn_ended").await.last().unwrap().offset;
     left.give(parent, input(&"a secret of the parent's ".repeat(9_000), Busy::Enqueue)).await;
-    let fork = left.sessions.fork(&left.tenant, parent, head, By::default(), None).await.unwrap();
+    let fork =
+        left.sessions.fork(&left.tenant, parent, head, By::default(), None, None).await.unwrap();
     left.give(fork.session, input("on", Busy::Enqueue)).await;
     let mut tail = left.sessions.tail(&left.tenant, fork.session, fork.head);
     until(&mut tail, "turn_ended").await;

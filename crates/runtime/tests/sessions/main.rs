@@ -192,7 +192,7 @@ async fn the_same_request_is_accepted_once() {
     desk.says([Line::Says("a", 1), Line::Says("b", 1)]);
     let life = desk.life();
     let key = |request: &[u8]| {
-        let request = freehold_runtime::event::Hash::of(request);
+        let request = Hash::of(request);
         Some(Key { name: "k".into(), request })
     };
     let new = |request: &[u8]| NewSession {

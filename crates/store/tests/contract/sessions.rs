@@ -112,7 +112,7 @@ pub(crate) async fn a_tenant_neither_sees_nor_touches_anothers_sessions(db: &dyn
     let claim =
         leases::Claim { tenant: &b, session: own, epoch: 1, node: id("node_", 1), id: write_id() };
     assert!(held_back(db, leases::claim(&claim)).await);
-    assert!(held_back(db, freehold_store::deletion::delete(&b, own, at(1))).await);
+    assert!(held_back(db, deletion::delete(&b, own, at(1))).await);
     let mut clear = Unit::new("clear");
     timers::clear(&mut clear, &b, own, "t");
     assert!(held_back(db, clear).await);

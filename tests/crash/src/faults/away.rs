@@ -13,6 +13,13 @@ fn open(program: &Path, folder: &Path, database: &Database) -> Result<Desk> {
     Desk::open(program, folder, &store)
 }
 
+/// What a server says that may only be read: one that was a standby, or is to be
+/// taken out of service.
+const REFUSE: &str = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE EXCEPTION 'cannot execute INSERT in a read-only transaction'
+    USING ERRCODE = '25006'; END $$;
+    CREATE TRIGGER refuse BEFORE INSERT ON events EXECUTE FUNCTION refuse()";
+
 pub(super) fn read_only(program: &Path, folder: &Path, checks: &mut Checks) -> Result<()> {
     let database = Database::start()?;
     let desk = open(program, folder, &database)?;
@@ -21,16 +28,12 @@ pub(super) fn read_only(program: &Path, folder: &Path, checks: &mut Checks) -> R
     let busy = plan("meanwhile", &["IQP"]);
     let working = desk.create(&busy)?;
     desk.event(&working, "tool_started")?;
-    database.run("ALTER SYSTEM SET default_transaction_read_only = on")?;
-    database.run("SELECT pg_reload_conf()")?;
-    nap(500);
+    database.run(REFUSE)?;
     let refused = desk.say(&session, &plan("refused", &[]))?;
     checks.refused("an input that cannot be written", &refused, 503, "store.failed");
     let read = desk.get(&format!("/v1/freehold/sessions/{session}"))?;
     checks.so("what is there is read", read.status() == 200, read.json());
-    // That is no transaction.
-    database.run("ALTER SYSTEM RESET default_transaction_read_only")?;
-    database.run("SELECT pg_reload_conf()")?;
+    database.run("DROP TRIGGER refuse ON events")?;
     let ended = desk.ended(&working, 1)?;
     checks.so("the turn that was at work is done", ended == ["done"], format!("{ended:?}"));
     let paid = desk.effects(&busy);
@@ -51,8 +54,16 @@ fn newer(desk: &Desk, database: &Database, session: &str, checks: &mut Checks) -
     let path = format!("/v1/freehold/sessions/{session}/journal");
     let answer = desk.get(&path)?;
     checks.refused("a journal of a newer version", &answer, 500, "store.damaged");
-    let log = desk.node.log();
-    let told = log.contains("of version 99") && log.contains("upgrade");
+    let told = || {
+        let log = desk.node.log();
+        log.contains("of version 99") && log.contains("upgrade")
+    };
+    // The log is written by and by.
+    let asked = now();
+    while !told() && now().duration_since(asked).as_secs() < 5 {
+        nap(50);
+    }
+    let told = told();
     checks.so("the log names the version, and says what to do", told, "it does not");
     let beside = desk.get(&format!("/v1/freehold/sessions/{other}/journal"))?;
     checks.so("other sessions are read", beside.status() == 200, beside.json());

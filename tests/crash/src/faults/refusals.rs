@@ -27,9 +27,9 @@ pub(super) fn run(program: &Path, folder: &Path, checks: &mut Checks) -> Result<
 fn offsets(desk: &Desk, session: &str, checks: &mut Checks) -> Result<()> {
     let at = |rest: &str| format!("/v1/freehold/sessions/{session}{rest}");
     let past = desk.get(&at("/stream?after=99999"))?;
-    checks.refused("a stream after what there is", &past, 410, "cursor.lost");
+    checks.refused("a stream after what there is", &past, 409, "cursor.lost");
     let other = desk.get(&at("/stream?after=7-1"))?;
-    checks.refused("a cursor of another timeline", &other, 410, "cursor.lost");
+    checks.refused("a cursor of another timeline", &other, 409, "cursor.lost");
     let bad = desk.get(&at("/stream?after=-1-x"))?;
     checks.refused("a cursor that is none", &bad, 400, "invalid_request");
     let page = desk.get(&at("/journal?after=99999"))?;

@@ -30,12 +30,15 @@ pub(super) fn ended(result: &CallToolResult, notes: &[String]) -> Ended {
 }
 
 /// Whether a text says the structured content already, as servers should have
-/// it for clients that do not read it.
+/// it for clients that do not read it. A plain text is structured by a field
+/// around it.
 fn says(parts: &[Part], structured: &Value) -> bool {
-    parts
-        .iter()
-        .filter_map(Part::as_text)
-        .any(|text| serde_json::from_str::<Value>(text).is_ok_and(|said| said == *structured))
+    let wrapped = structured.as_object().filter(|fields| fields.len() == 1);
+    let wrapped = wrapped.and_then(|fields| fields.get("result")?.as_str());
+    parts.iter().filter_map(Part::as_text).any(|text| {
+        wrapped == Some(text)
+            || serde_json::from_str::<Value>(text).is_ok_and(|said| said == *structured)
+    })
 }
 
 fn part(block: &ContentBlock) -> Part {
@@ -119,6 +122,9 @@ mod tests {
         let text = json!([{ "type": "text", "text": "{\"b\":1, \"a\":2}" }]);
         let once = read(json!({ "content": text, "structuredContent": { "a": 2, "b": 1 } }));
         assert_eq!(once, Ended::Ok(Content::text("{\"b\":1, \"a\":2}")));
+        let plain = json!([{ "type": "text", "text": "free" }]);
+        let wrapped = read(json!({ "content": plain, "structuredContent": { "result": "free" } }));
+        assert_eq!(wrapped, Ended::Ok(Content::text("free")));
         let alone = read(json!({ "content": [], "structuredContent": { "a": 2 } }));
         assert_eq!(alone, Ended::Ok(Content::text("{\"a\":2}")));
         let error = json!([{ "type": "text", "text": "no" }]);

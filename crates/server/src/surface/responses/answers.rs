@@ -75,6 +75,31 @@ pub(super) async fn sort(
     Ok(brought)
 }
 
+/// What is wrong with items for a session that waits for nothing: a result or
+/// a decision, without what it belongs to beside it.
+pub(super) fn stray(items: &[Item]) -> Option<Failure> {
+    let called = |id: &str| {
+        items.iter().any(|item| matches!(&item.body, ItemBody::ToolCall(c) if c.call_id == id))
+    };
+    let asked = |id: &str| {
+        items.iter().any(|item| match &item.body {
+            ItemBody::Native { json, .. } => {
+                let text = |field: &str| json.get(field).and_then(Value::as_str);
+                text("type") == Some("mcp_approval_request") && text("id") == Some(id)
+            }
+            _ => false,
+        })
+    };
+    items.iter().find_map(|item| match &item.body {
+        ItemBody::ToolResult(result) if !called(&result.call_id) => Some(no_call(&result.call_id)),
+        ItemBody::Native { json, .. } if is_decision(json) => {
+            let id = json.get("approval_request_id").and_then(Value::as_str).unwrap_or_default();
+            (!asked(id)).then(|| no_question(id))
+        }
+        _ => None,
+    })
+}
+
 /// Whether a turn waits for something that its client can bring.
 pub(super) fn waits_for_client(state: &State) -> bool {
     let Some(turn) = &state.turn else { return false };
@@ -112,6 +137,13 @@ fn is_of(result: &ToolResult, call: &Open) -> bool {
     result.call_id.starts_with(&call.call_id)
 }
 
+/// A decision about nothing that is asked.
+fn no_question(id: &str) -> Failure {
+    let shown: String = id.chars().take(100).collect();
+    let message = format!("No approval request found with id '{shown}'.");
+    Failure::of_field(Code::ToolResultMissing, "input", message)
+}
+
 /// A result that belongs to no call.
 pub(super) fn no_call(call_id: &str) -> Failure {
     let shown: String = call_id.chars().take(100).collect();
@@ -140,11 +172,7 @@ fn is_decision(json: &Value) -> bool {
 fn decision(json: &Value, state: &State, asked: &mut Vec<ApprovalId>) -> Result<Decided, Failure> {
     let text = |field: &str| json.get(field).and_then(Value::as_str);
     let id = text("approval_request_id").unwrap_or_default();
-    let unknown = || {
-        let shown: String = id.chars().take(100).collect();
-        let message = format!("No approval request found with id '{shown}'.");
-        Failure::of_field(Code::ToolResultMissing, "input", message)
-    };
+    let unknown = || no_question(id);
     let approval = ids::approval(id).map_err(|_| unknown())?;
     let at = asked.iter().position(|open| *open == approval).ok_or_else(unknown)?;
     asked.remove(at);
@@ -179,6 +207,24 @@ mod tests {
         assert_eq!(content(Vec::new()), json!(""));
         let two = content(vec![Part::text("a"), Part::text("b")]);
         assert_eq!(freehold_runtime::content::output(&two).len(), 2);
+    }
+
+    #[test]
+    fn what_belongs_to_nothing_is_found() {
+        let native = |json: Value| {
+            let dialect = freehold_llm::Dialect::Responses;
+            Item::new(ItemBody::Native { dialect, json, from_model: false })
+        };
+        let asked = native(json!({"type": "mcp_approval_request", "id": "mcpr_1"}));
+        let yes = |id: &str| {
+            native(json!({
+                "type": "mcp_approval_response", "approval_request_id": id, "approve": true,
+            }))
+        };
+        assert!(stray(&[asked.clone(), yes("mcpr_1")]).is_none());
+        assert!(stray(&[asked, yes("mcpr_2")]).is_some());
+        let said = Item::text(freehold_llm::model::Role::User, "x");
+        assert!(stray(&[said]).is_none());
     }
 
     #[test]

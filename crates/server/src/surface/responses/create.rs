@@ -1,7 +1,7 @@
 //! `POST /v1/responses`, where the answer is kept.
 
 use axum::body::Body;
-use freehold_llm::model::{ApiError, ItemBody};
+use freehold_llm::model::ApiError;
 use freehold_runtime::content::{About, Input};
 use freehold_runtime::decide::Cue;
 use freehold_runtime::event::{Busy, Content, Hash, Limits, Name};
@@ -331,15 +331,13 @@ async fn tell(
         cues.extend(brought.cues);
         cues
     } else {
-        let result = items.iter().find_map(|item| match &item.body {
-            ItemBody::ToolResult(result) => Some(result.call_id.clone()),
-            _ => None,
-        });
-        let called = |id: &String| {
-            items.iter().any(|item| matches!(&item.body, ItemBody::ToolCall(c) if c.call_id == *id))
-        };
-        if let Some(id) = result.filter(|id| !called(id)) {
-            return Err(answers::no_call(&id));
+        if let Some(stray) = answers::stray(&items) {
+            // It may be the same request again, which was taken before.
+            let before = match &key {
+                Some(key) => repeated(asking, reading.session, key).await?,
+                None => None,
+            };
+            return before.ok_or(stray);
         }
         let input = Input { items, settings, about: begun.about() };
         vec![cue(&input, Busy::Reject, key.as_ref())?]
