@@ -9,6 +9,7 @@ use freehold_control::{
     AdmissionSettings, Control, Durability, Limits, Settings, Unpriced, UsageSettings, UsageWriter,
     WhenStoreDown,
 };
+use freehold_gateway::engine::Engine;
 use freehold_gateway::options::Options;
 use freehold_gateway::transport::HttpTransport;
 use freehold_gateway::transport::guard::{Guard, Network};
@@ -105,24 +106,15 @@ pub(crate) async fn open(
     let Start { source, env, engine, .. } = start;
     let options: StoreOptions = config.store.resolve(data, &config.secrets);
     let store = Arc::new(Store::open(&options, Arc::clone(&env)).await?);
-    let keyring =
-        Arc::new(master_key::open(Arc::clone(&store) as _, Arc::clone(&env), data).await?);
-    let cell_key = Arc::new(keyring.cell_key().await?);
+    let (keyring, cell_key) = keys(&store, &env, data).await?;
     let members =
         together::join(&store, &env, &config.sessions, &url).await.map_err(Error::Join)?;
     let settings = together::settings(members.as_deref(), settings(&config));
     let (control, writer) = books(&store, &env, settings, &config, data).await?;
     let transport = Arc::new(HttpTransport::new(workers, guard(&config.gateway)));
-    // The configuration has told of credentials that are missing already.
-    let Resolved { plan, pools, .. } =
-        resolve(&config.gateway, &config.secrets, &config.sheet, VERSION, None)?;
-    transport.configure(pools);
+    let gateway = gateway(&env, &transport, engine, &control, &config)?;
     let blobs = config.blobs.resolve(data, &config.secrets);
     let blobs = blob_store::open(&blobs, &(Arc::clone(&transport) as _))?;
-    let fetch = config.gateway.gateway.fetch.clone();
-    let (own, asks, books) = (Arc::clone(&env), Arc::clone(&transport) as _, Arc::clone(&control));
-    let gateway =
-        Gateway::new(Parts { env: own, transport: asks, engine, control: books, fetch }, plan);
     let archive = Archive {
         env: Arc::clone(&env),
         db: Arc::clone(&store) as _,
@@ -170,6 +162,39 @@ pub(crate) async fn open(
         url,
     };
     Ok(Opened { app: Arc::new(app), writer })
+}
+
+/// What seals what is the tenants', and what this cell signs with.
+async fn keys(
+    store: &Arc<Store>,
+    env: &Arc<dyn Env>,
+    data: &Path,
+) -> Result<(Arc<Keyring>, Arc<CellKey>), Error> {
+    let keyring = master_key::open(Arc::clone(store) as _, Arc::clone(env), data).await?;
+    let cell_key = keyring.cell_key().await?;
+    Ok((Arc::new(keyring), Arc::new(cell_key)))
+}
+
+/// What asks providers as they are configured. The configuration has told of
+/// credentials that are missing already.
+fn gateway(
+    env: &Arc<dyn Env>,
+    transport: &Arc<HttpTransport>,
+    engine: Option<Arc<dyn Engine>>,
+    control: &Arc<Control>,
+    config: &Config,
+) -> Result<Arc<Gateway>, Error> {
+    let Resolved { plan, pools, .. } =
+        resolve(&config.gateway, &config.secrets, &config.sheet, VERSION, None)?;
+    transport.configure(pools);
+    let parts = Parts {
+        env: Arc::clone(env),
+        transport: Arc::clone(transport) as _,
+        engine,
+        control: Arc::clone(control),
+        fetch: config.gateway.gateway.fetch.clone(),
+    };
+    Ok(Gateway::new(parts, plan))
 }
 
 impl App {

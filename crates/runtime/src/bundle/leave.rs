@@ -50,6 +50,8 @@ impl Sessions {
             }
             None => self.seal(&reader, &mut survey, to, by).await?,
         };
+        // What it is said to be may have changed until the seal.
+        let reader = Reader::open(&self.inner.parts.archive, &id).await?;
         let row = reader.row().await?;
         Export::new(cell, reader, row, survey, bundle, Some(recipient), permit).await
     }

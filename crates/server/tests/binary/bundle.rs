@@ -105,7 +105,7 @@ fn a_session_moves_to_another_cell_and_its_timer_fires_there_once() {
     for refused in [
         call(&left, "POST", &format!("sessions/{session}/signals"), &json!({"name": "x"})),
         call(&left, "DELETE", &format!("sessions/{session}"), &json!({})),
-        call(&left, "POST", &format!("sessions/{session}"), &json!({"metadata": {}})),
+        call(&left, "POST", &format!("sessions/{session}"), &json!({"metadata": {"a": "b"}})),
         call(&left, "GET", &format!("sessions/{session}/stream?wait=5&after=3"), &json!({})),
     ] {
         let detail = refused.1["detail"].as_str().unwrap_or_default();
