@@ -23,7 +23,7 @@ const BATCH: u32 = 200;
 const CLAIMS: usize = 16;
 
 /// Between two looks at what the heart has seen: a death is acted upon at once.
-const GLANCE: Duration = Duration::from_millis(50);
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// How a node stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
