@@ -6,6 +6,7 @@ mod due;
 mod listen;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use freehold_store::leases;
 use freehold_types::{NodeId, SessionId};
@@ -20,6 +21,9 @@ pub(crate) use adrift::Adrift;
 const BATCH: u32 = 200;
 /// Claims that are under way at once.
 const CLAIMS: usize = 16;
+
+/// Between two looks at what the heart has seen: a death is acted upon at once.
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// How a node stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +72,12 @@ async fn take_over_all(inner: Arc<Inner>) {
         }
         // Alone, nobody else can die.
         let Some(members) = &inner.parts.members else { return };
-        inner.env().sleep(members.beat_every()).await;
+        let (before, every) = (members.alive(), members.beat_every());
+        let mut rested = Duration::ZERO;
+        while rested < every && members.alive() == before {
+            inner.env().sleep(GLANCE).await;
+            rested += GLANCE;
+        }
     }
 }
 
