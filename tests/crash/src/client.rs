@@ -119,13 +119,13 @@ impl Client<'_> {
                 && let Ok(Some(told)) = events.next()
             {
                 last = now();
-                self.told(told.id, told.data);
+                self.told(told.id, &told.data);
             }
         }
         Ok(true)
     }
 
-    fn told(&mut self, id: String, event: Value) {
+    fn told(&mut self, id: String, event: &Value) {
         let expected = self.seen.events.len() as u64 + 1;
         let offset = event["offset"].as_u64().unwrap_or_default();
         let note = || format!("{}: told {offset}, expected {expected}", self.seen.session);
@@ -136,11 +136,11 @@ impl Client<'_> {
             offset if offset > expected => self.world.wrong(|wrong| &mut wrong.gaps, note()),
             _ => {}
         }
-        self.world.told(&event);
+        self.world.told(event);
         if event["kind"] == "turn_ended" {
             self.ended += 1;
         }
-        self.seen.events.push(digest(&event));
+        self.seen.events.push(digest(event));
         self.cursor = id;
         self.world.trap.reach(Place::Record(offset));
     }

@@ -25,7 +25,7 @@ use crate::blobs::BlobRef;
 use crate::forks::Lineage;
 use crate::journal::Event;
 pub use problem::{Problem, Severity, Table};
-pub use rows::{ByName, Expected, ExpectedRow};
+pub use rows::{ByName, Expected, ExpectedRow, ExpectedWait};
 
 /// Sessions in one batch.
 const BATCH: u32 = 256;

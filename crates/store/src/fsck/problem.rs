@@ -338,8 +338,10 @@ impl Problem {
     /// Whether it is about a projection, which can be made anew.
     pub fn is_projected(&self) -> bool {
         match self {
-            Self::Snapshot { .. } | Self::SnapshotDiffers { .. } => true,
-            Self::Missing { .. } | Self::Extra { .. } => true,
+            Self::Snapshot { .. }
+            | Self::SnapshotDiffers { .. }
+            | Self::Missing { .. }
+            | Self::Extra { .. } => true,
             Self::NoEvent { table, .. } => *table != Table::Sessions,
             Self::Differs { table, name, .. } => {
                 *table != Table::Sessions || matches!(&**name, "phase" | "due_at")

@@ -25,7 +25,7 @@ pub struct Expected {
     pub timers: ByName<(Timestamp, u64)>,
     /// Of each wait its kind, since when and until when, and the event that
     /// asked.
-    pub waits: ByName<(Arc<str>, Timestamp, Option<Timestamp>, u64)>,
+    pub waits: ByName<ExpectedWait>,
 }
 
 /// What a session's own row should say.
@@ -43,11 +43,15 @@ pub struct ExpectedRow {
     pub due: Option<Timestamp>,
 }
 
+/// Of a wait: its kind, since when, until when at the most, and the offset of
+/// its event.
+pub type ExpectedWait = (Arc<str>, Timestamp, Option<Timestamp>, u64);
+
 /// The rows that there are.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) timers: BTreeMap<Arc<str>, (Timestamp, u64)>,
-    pub(super) waits: BTreeMap<Arc<str>, (Arc<str>, Timestamp, Option<Timestamp>, u64)>,
+    pub(super) waits: BTreeMap<Arc<str>, ExpectedWait>,
 }
 
 const TIMERS: &str = "SELECT id, due_at, at_offset FROM timers

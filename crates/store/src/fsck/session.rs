@@ -66,7 +66,9 @@ impl One<'_> {
         let mut walk = Walk::new(db, tenant, &lineage, derive, snapshot);
         walk.opens_blobs = self.fsck.blobs.is_some();
         walk.gone = self.gone(&lineage).await?;
-        unopened.into_iter().for_each(|problem| walk.problems.tell(problem));
+        if let Some(problem) = unopened {
+            walk.problems.tell(problem);
+        }
         self.check_hold(&mut walk.problems).await?;
         let mut found = None;
         for _ in 0..LOOKS {

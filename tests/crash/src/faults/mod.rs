@@ -35,6 +35,9 @@ pub struct Args {
     keep: bool,
 }
 
+/// Something that goes wrong, tried in a folder of its own.
+type Fault<'a> = dyn Fn(&Path, &mut Checks) -> Result<()> + 'a;
+
 /// Gives it all of them. True if each was met as it must be.
 pub fn run(root: &Path, args: &Args, out: &mut dyn Write) -> Result<bool> {
     let program = match &args.freehold {
@@ -43,7 +46,7 @@ pub fn run(root: &Path, args: &Args, out: &mut dyn Write) -> Result<bool> {
     };
     let scratch = Scratch::new(args.keep)?;
     let mut good = true;
-    let faults: [(&str, &dyn Fn(&Path, &mut Checks) -> Result<()>); 7] = [
+    let faults: [(&str, &Fault<'_>); 7] = [
         ("refused requests", &|folder, checks| refusals::run(&program, folder, checks)),
         ("approvals", &|folder, checks| refusals::approvals(&program, folder, checks)),
         ("a full disk", &|folder, checks| disk::full(&program, folder, checks)),

@@ -60,6 +60,9 @@ pub(super) fn add(count: &AtomicU64) {
     count.fetch_add(1, Ordering::Relaxed);
 }
 
+/// A session, and how long after the kill something came of it.
+pub(super) type After = (String, Duration);
+
 impl Stage {
     pub(super) fn new(seed: u64, think: Duration, nodes: Vec<SocketAddr>) -> Self {
         Self {
@@ -162,7 +165,7 @@ impl Stage {
         (held(&self.calls).clone(), held(&self.turns).clone())
     }
 
-    pub(super) fn after_kill(&self) -> (Vec<(String, Duration)>, Vec<(String, Duration)>) {
+    pub(super) fn after_kill(&self) -> (Vec<After>, Vec<After>) {
         (held(&self.first).clone(), held(&self.posts).clone())
     }
 }

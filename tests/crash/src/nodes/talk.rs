@@ -82,9 +82,9 @@ impl Talk<'_> {
             let plan = Plan::of(name, &mut self.wire.chance, &LETTERS);
             let began = now();
             if self.seen.session.is_empty() {
-                self.create(&plan)?
+                self.create(&plan)?;
             } else {
-                self.say(&plan)?
+                self.say(&plan)?;
             }
             self.said += 1;
             self.listen()?;

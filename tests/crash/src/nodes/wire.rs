@@ -125,13 +125,13 @@ impl<'s> Wire<'s> {
         let counts = &self.stage.counts;
         match error.kind() {
             ErrorKind::ConnectionRefused => add(&counts.refused),
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => return false,
             // Cut before, within or after the answer's head.
             ErrorKind::ConnectionReset
             | ErrorKind::ConnectionAborted
             | ErrorKind::BrokenPipe
             | ErrorKind::NotConnected
             | ErrorKind::UnexpectedEof => add(&counts.reset),
+            // One that took too long among them.
             _ => return false,
         }
         true
