@@ -17,14 +17,15 @@ use freehold_types::Env;
 use tokio::sync::Notify;
 
 /// A worker that is further behind than this has too much to do.
-const TARGET: Duration = Duration::from_millis(10);
+const TARGET: Duration = Duration::from_millis(5);
 /// For as long as this it may.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// How often it is measured at most.
 const EVERY: Duration = Duration::from_millis(5);
 /// A worker with fewer requests in hand is kept by their size, not by their
-/// number, and refusing some would help nobody.
-const IN_HAND_MIN: u32 = 64;
+/// number, and is through with all of them before a client would have come
+/// back; refusing some would help nobody.
+const IN_HAND_MIN: u32 = 320;
 /// The share of requests that is refused, in thousandths; never all of them.
 const SHARE_MAX: u32 = 950;
 /// By how much it changes with each measurement.
@@ -141,7 +142,7 @@ struct Rule {
 impl Rule {
     /// The share to refuse after this measurement.
     fn measured(&mut self, now: Duration, lag: Duration, in_hand: u32) -> u32 {
-        if lag < TARGET {
+        if lag < TARGET || in_hand < IN_HAND_MIN {
             self.late = None;
             let less = if lag < TARGET / 4 { self.share / 2 } else { SHARE_STEP };
             self.share = self.share.saturating_sub(less.max(SHARE_STEP));
@@ -153,7 +154,7 @@ impl Rule {
             _ => now,
         };
         self.late = Some((since, now));
-        if now.saturating_sub(since) >= PATIENCE && in_hand >= IN_HAND_MIN {
+        if now.saturating_sub(since) >= PATIENCE {
             self.share = (self.share + SHARE_STEP).min(SHARE_MAX);
         }
         self.share
@@ -179,7 +180,7 @@ mod tests {
         assert_eq!(run(&mut rule, 20, 1, 30 * MS, 500), SHARE_STEP);
         assert_eq!(run(&mut rule, 21, 500, 30 * MS, 500), SHARE_MAX);
         let before = rule.share;
-        assert!(run(&mut rule, 521, 1, 9 * MS, 500) < before, "it follows the lag");
+        assert!(run(&mut rule, 521, 1, 4 * MS, 500) < before, "it follows the lag");
         assert_eq!(run(&mut rule, 522, 20, MS, 500), 0, "and ends with it");
     }
 
@@ -188,7 +189,7 @@ mod tests {
         let mut rule = Rule::default();
         for n in 0..50 {
             assert_eq!(run(&mut rule, n * 20, 19, 200 * MS, 500), 0);
-            assert_eq!(run(&mut rule, n * 20 + 19, 1, 9 * MS, 500), 0);
+            assert_eq!(run(&mut rule, n * 20 + 19, 1, 4 * MS, 500), 0);
         }
     }
 
@@ -196,6 +197,8 @@ mod tests {
     fn a_worker_with_little_in_hand_refuses_nothing() {
         let mut rule = Rule::default();
         assert_eq!(run(&mut rule, 0, 1_000, 150 * MS, IN_HAND_MIN - 1), 0);
+        assert!(run(&mut rule, 1_000, 100, 150 * MS, IN_HAND_MIN) > 0);
+        assert_eq!(run(&mut rule, 1_100, 100, 150 * MS, IN_HAND_MIN - 1), 0, "nor any longer");
     }
 
     #[test]
