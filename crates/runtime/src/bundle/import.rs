@@ -70,7 +70,8 @@ pub(super) struct Lines<'s> {
     buffer: BytesMut,
     /// Up to where there is no end of a line.
     seen: usize,
-    lines: u64,
+    /// How many came so far.
+    whole: u64,
     /// How many more bytes may come.
     left: u64,
 }
@@ -84,13 +85,13 @@ impl Lines<'_> {
                 let line = self.buffer.split_to(self.seen + end);
                 self.buffer.advance(1);
                 self.seen = 0;
-                self.lines += 1;
+                self.whole += 1;
                 return Ok(Some(line));
             }
             self.seen = self.buffer.len();
             if self.seen > LINE_BYTES_MAX {
                 let why = format!("it has more than {LINE_BYTES_MAX} bytes");
-                return Err(Error::Damaged { line: self.lines + 1, why });
+                return Err(Error::Damaged { line: self.whole + 1, why });
             }
             match self.source.next().await.map_err(Error::Source)? {
                 Some(bytes) => {
@@ -102,7 +103,7 @@ impl Lines<'_> {
                 }
                 None if self.buffer.is_empty() => return Ok(None),
                 // Its end is missing.
-                None => return Err(Error::Cut { lines: self.lines }),
+                None => return Err(Error::Cut { lines: self.whole }),
             }
         }
     }
@@ -130,7 +131,7 @@ impl Sessions {
         }
         let _permit = self.bundle_permit()?;
         let mut lines =
-            Lines { source, buffer: BytesMut::new(), seen: 0, lines: 0, left: importing.bytes_max };
+            Lines { source, buffer: BytesMut::new(), seen: 0, whole: 0, left: importing.bytes_max };
         let mut check = Check::new(cell);
         let first = lines.next().await?.ok_or(Error::Cut { lines: 0 })?;
         let Some(Piece::Head(head)) = check.line(&first)? else {

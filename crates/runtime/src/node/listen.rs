@@ -74,9 +74,8 @@ async fn look(
                     let id = Id { tenant: tenant.clone(), session: *id };
                     moved.push((id, Arc::clone(live)));
                 }
-                Some(_) => {}
                 None if whether_gone || live.head() == Offset::START => live.end(),
-                None => {}
+                Some(_) | None => {}
             }
         }
     }

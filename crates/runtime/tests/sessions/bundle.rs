@@ -102,7 +102,7 @@ async fn sessions_of(life: &Life) -> usize {
 }
 
 /// A session that waits for an approval, and that has a timer and a blob.
-async fn waiting(desk: &mut Desk, life: &Life, seconds: f64) -> SessionId {
+async fn waiting(desk: &mut Desk, life: &Life, ms: i64) -> SessionId {
     let approval = Some(ApprovalRule { deciders: Deciders::Anyone, expires_ms: 3_600_000 });
     let rules = freehold_runtime::decide::ToolRules {
         approval,
@@ -112,7 +112,7 @@ async fn waiting(desk: &mut Desk, life: &Life, seconds: f64) -> SessionId {
     desk.says([Line::Calls(vec![("pay", "{\"sum\": 5}")])]);
     let long = "many words ".repeat(20_000);
     let session = life.create(&["weather"], vec![]).await.session;
-    let due = jiff::Timestamp::now() + jiff::SignedDuration::from_millis((seconds * 1e3) as i64);
+    let due = jiff::Timestamp::now() + jiff::SignedDuration::from_millis(ms);
     let Cue::Input { content, .. } = input("it is time", Busy::Enqueue) else { unreachable!() };
     let purpose = TimerPurpose::Input(content);
     life.give(session, Cue::SetTimer { due, repeat: Repeat::Once, purpose }).await;
@@ -140,7 +140,7 @@ async fn a_session_moves_with_all_that_waits_and_is_refused_where_it_was() {
     let (mut here, mut there) = (Desk::new("move-a"), Desk::new("move-b"));
     let (a, b) = (cell("a", CELLS), cell("b", CELLS));
     let (left, right) = (here.life(), there.life());
-    let session = waiting(&mut here, &left, 1.5).await;
+    let session = waiting(&mut here, &left, 1_500).await;
     let mut tail = left.sessions.tail(&left.tenant, session, Offset::START);
     until(&mut tail, "turn_waiting").await;
 
@@ -311,7 +311,7 @@ async fn a_session_is_unsealed_by_its_cells_refusal_and_nothing_less() {
     let (mut here, mut there) = (Desk::new("refusal-a"), Desk::new("refusal-b"));
     let (a, b, c) = (cell("a", CELLS), cell("b", CELLS), cell("c", CELLS));
     let (left, right) = (here.life(), there.life());
-    let session = waiting(&mut here, &left, 0.8).await;
+    let session = waiting(&mut here, &left, 800).await;
     let bundle = moved(&left, &a, session, "b").await;
     let head: serde_json::Value =
         serde_json::from_slice(bundle.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
@@ -439,7 +439,7 @@ async fn a_bundle_that_is_not_as_it_was_signed_is_refused_and_nothing_of_it_stay
     let (mut here, mut there) = (Desk::new("tamper-a"), Desk::new("tamper-b"));
     let (a, b) = (cell("a", CELLS), cell("b", CELLS));
     let (left, right) = (here.life(), there.life());
-    let session = waiting(&mut here, &left, 3600.0).await;
+    let session = waiting(&mut here, &left, 3_600_000).await;
     let bundle = moved(&left, &a, session, "b").await;
     let lines: Vec<&[u8]> = bundle.split_inclusive(|byte| *byte == b'\n').collect();
     assert!(lines.len() > 8 && bundle.len() < 400_000, "{} {}", lines.len(), bundle.len());
@@ -502,7 +502,7 @@ async fn an_import_that_a_crash_cut_is_found_by_nobody_and_made_anew() {
     let (mut here, mut there) = (Desk::new("crash-a"), Desk::new("crash-b"));
     let (a, b) = (cell("a", CELLS), cell("b", CELLS));
     let (left, right) = (here.life(), there.life());
-    let session = waiting(&mut here, &left, 3600.0).await;
+    let session = waiting(&mut here, &left, 3_600_000).await;
     let bundle = moved(&left, &a, session, "b").await;
     for share in [2, 5, 9, 10] {
         let (told, stuck) = tokio::sync::oneshot::channel();
@@ -549,7 +549,7 @@ async fn a_blob_that_is_missing_is_told_before_the_session_is_sealed() {
     let mut here = Desk::new("missing");
     let a = cell("a", CELLS);
     let life = here.life();
-    let session = waiting(&mut here, &life, 3600.0).await;
+    let session = waiting(&mut here, &life, 3_600_000).await;
     here.script.blobs.lock().unwrap().clear();
     let refused =
         life.sessions.move_out(&a, &life.tenant, session, &name("b"), By::default()).await;

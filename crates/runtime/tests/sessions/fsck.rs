@@ -94,21 +94,23 @@ impl World {
             all.entry(session).or_default().push((problem.code(), repaired));
         });
         assert_eq!(looked.await.unwrap().moving, 0);
-        all.values_mut().for_each(|found| found.sort_unstable());
+        for found in all.values_mut() {
+            found.sort_unstable();
+        }
         all
     }
 
     /// Changes rows behind the store's back.
     async fn spoil(&self, session: SessionId, sql: &'static str, bytes: Option<&[u8]>) {
         let mut args = args!["main", session.to_string()];
-        args.extend(bytes.map(|bytes| bytes.into()));
+        args.extend(bytes.map(Into::into));
         let mut unit = Unit::new("spoil");
         unit.expect(1, sql, args);
         self.archive.db.write(unit).await.unwrap();
     }
 
     /// An event as a build of the future would write it.
-    async fn from_the_future(&self, session: SessionId) -> Vec<u8> {
+    async fn make_newer(&self, session: SessionId) -> Vec<u8> {
         let profile = sessions::profile(&*self.archive.db, &self.tenant, session).await.unwrap();
         let wrapped = profile.unwrap().content_key.unwrap();
         let key = ContentKey::unwrap(&Bare, &self.tenant, session, &wrapped).await.unwrap();
@@ -274,7 +276,7 @@ async fn each_damage_is_found_and_nothing_else(db: Arc<dyn Db>) {
     }
     blobs(&world, &mut known).await;
     let session = world.whole().await;
-    let newer = world.from_the_future(session).await;
+    let newer = world.make_newer(session).await;
     let sql = "UPDATE events SET body = $3 WHERE tenant = $1 AND session = $2 AND at_offset = 3";
     world.spoil(session, sql, Some(&newer)).await;
     known.insert(session, vec![("event.newer", false)]);
@@ -337,6 +339,6 @@ async fn over_postgres_each_damage_is_found_and_nothing_else() {
     let server = Server::start(&[]);
     let (script, memory) = (Arc::default(), freehold_store::Memory::open().unwrap());
     let env: Arc<dyn Env> = desk::parts(&script, Arc::new(memory), 9).archive.env;
-    let db = Postgres::open(&PostgresOptions::new(&server.url()), env).await.unwrap();
+    let db = Postgres::open(&PostgresOptions::new(server.url()), env).await.unwrap();
     each_damage_is_found_and_nothing_else(Arc::new(db)).await;
 }

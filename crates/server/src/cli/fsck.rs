@@ -89,17 +89,17 @@ impl Count {
     fn words(&self, looked: Looked) -> String {
         let Looked { sessions, events, blobs, moving } = looked;
         let Self { wrong, repaired, spare } = self;
-        let mut text = format!(
+        let text = format!(
             "{sessions} sessions, {events} events, {blobs} blobs: {wrong} wrong, {repaired} \
              repaired, {spare} of no use"
         );
-        if moving > 0 {
-            text += &format!(
-                "; {moving} sessions were written to all the time, and only their journals were \
-                 looked at"
-            );
+        match moving {
+            0 => text,
+            moving => format!(
+                "{text}; {moving} sessions were written to all the time, and only their journals \
+                 were looked at"
+            ),
         }
-        text
     }
 
     fn line(&self, looked: Looked) -> String {

@@ -243,8 +243,7 @@ mod tests {
             let sink = Self::default();
             let subscriber = tracing_subscriber::registry().with(JsonLines(sink.clone()));
             tracing::subscriber::with_default(subscriber, log);
-            let bytes = sink.0.lock().unwrap().clone();
-            bytes
+            sink.0.lock().unwrap().clone()
         }
     }
 

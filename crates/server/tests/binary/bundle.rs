@@ -38,7 +38,8 @@ impl Cell {
         let mut text = format!("[cell]\nname = \"{}\"\n", self.name);
         for other in others {
             let key = other.shown()["key"].as_str().unwrap().to_owned();
-            text.push_str(&format!("[[cell.trust]]\nname = \"{}\"\nkey = \"{key}\"\n", other.name));
+            let name = &other.name;
+            text = format!("{text}[[cell.trust]]\nname = \"{name}\"\nkey = \"{key}\"\n");
         }
         std::fs::write(self.config(), text).unwrap();
     }

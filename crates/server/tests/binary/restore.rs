@@ -46,7 +46,7 @@ impl Outside {
                 break;
             }
             if path.is_empty() {
-                path = line.split(' ').nth(1)?.to_owned();
+                line.split(' ').nth(1)?.clone_into(&mut path);
             }
             if let Some(bytes) = line.strip_prefix("content-length:") {
                 length = bytes.trim().parse().ok()?;

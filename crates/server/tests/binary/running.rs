@@ -117,8 +117,9 @@ impl Running {
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let auth = key.map(|key| format!("authorization: Bearer {key}\r\n")).unwrap_or_default();
         let length = body.len();
-        let more: String =
+        let more: Vec<String> =
             headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let more = more.concat();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{auth}{more}content-length: {length}\r\n\r\n"
         );

@@ -116,9 +116,12 @@ impl Shared {
     }
 }
 
+/// What a node has once it is up.
+type Joined = (Arc<Sessions>, Arc<Membership>);
+
 /// One life of a node.
 pub(super) struct Life {
-    joined: Arc<Mutex<Option<(Arc<Sessions>, Arc<Membership>)>>>,
+    joined: Arc<Mutex<Option<Joined>>>,
 }
 
 impl Life {

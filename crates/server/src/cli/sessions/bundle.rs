@@ -134,7 +134,7 @@ impl Import {
     pub(super) fn run(self, api: &Api) -> anyhow::Result<()> {
         let mut path = format!("sessions/import?copy={}", self.copy);
         if let Some(payer) = &self.payer {
-            path.push_str(&format!("&payer={}", escape(payer)));
+            path = format!("{path}&payer={}", escape(payer));
         }
         let told = api.upload(&path, &self.file, self.idempotency_key.as_deref())?;
         let session = text(&told, "session");
