@@ -108,7 +108,8 @@ fn config(folder: &Path, address: SocketAddr) -> String {
     });
     let text = format!(
         "[providers.scripted]\nkind = \"compatible\"\nbase_url = \"http://{address}/v1\"\n\
-         dialects = [\"chat\"]\n[tools.pay]\nkind = \"http\"\ndocument = '''{document}'''\n\
+         dialects = [\"chat\"]\n[tools.pay]\nkind = \"http\"\nonly = [\"plain\"]\n\
+         document = '''{document}'''\n\
          [tools.pay.tools.plain]\nretry = \"unknown\"\n"
     );
     let path = folder.join("freehold.toml");
