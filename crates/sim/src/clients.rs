@@ -113,7 +113,7 @@ impl Client {
         let busy = if first { Busy::Enqueue } else { self.random.pick(&busy).unwrap_or_default() };
         let brings = self.random.one_in(4);
         let mut text = word.clone();
-        if self.random.one_in(20) {
+        if self.random.one_in(50) {
             text.push_str(&"x".repeat(INLINE_BYTES_MAX));
         }
         let input = Input {

@@ -83,7 +83,7 @@ impl Story {
             self.input(busy, 0).await;
             self.rest().await;
         }
-        self.input(Busy::Enqueue, INLINE_BYTES_MAX).await;
+        self.input(Busy::Enqueue, 0).await;
         self.nap(40 * MS).await;
         self.cue(Cue::Cancel { turn: None }).await;
         self.rest().await;
@@ -147,7 +147,7 @@ impl Story {
             let second = self.client.fork(fork, end).await;
             self.client.delete(fork).await;
             self.session = second.unwrap_or(parent);
-            self.input(Busy::Enqueue, 0).await;
+            self.input(Busy::Enqueue, INLINE_BYTES_MAX).await;
             self.rest().await;
         }
     }

@@ -7,7 +7,7 @@ use freehold_runtime::event::INLINE_BYTES_MAX;
 use freehold_types::SessionId;
 
 /// One effect in so many has a result that is too large for an event.
-const LARGE_EVERY: u64 = 16;
+const LARGE_EVERY: u64 = 40;
 
 /// What tools did.
 #[derive(Default)]
