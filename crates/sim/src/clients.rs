@@ -109,7 +109,14 @@ impl Client {
     /// An input with a word of its own in it.
     fn said(&mut self, first: bool) -> (Cue, String) {
         let word = lock(&self.world.book).word();
-        let busy = [Busy::Reject, Busy::Enqueue, Busy::Interrupt, Busy::Rollback, Busy::Steer];
+        let busy = [
+            Busy::Reject,
+            Busy::Enqueue,
+            Busy::Interrupt,
+            Busy::Rollback,
+            Busy::Steer,
+            Busy::Quiet,
+        ];
         let busy = if first { Busy::Enqueue } else { self.random.pick(&busy).unwrap_or_default() };
         let brings = self.random.one_in(4);
         let mut text = word.clone();

@@ -87,6 +87,7 @@ impl Story {
         self.nap(40 * MS).await;
         self.cue(Cue::Cancel { turn: None }).await;
         self.rest().await;
+        self.input(Busy::Quiet, 0).await;
         let limits = Limits { steps: Some(1), ..Limits::default() };
         self.cue(Cue::RaiseBudget { scope: Scope::Session, limits }).await;
         self.input(Busy::Enqueue, 0).await;

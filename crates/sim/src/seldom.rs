@@ -22,12 +22,17 @@ impl Client {
     pub(crate) async fn odd(&mut self, session: SessionId) {
         let Some(state) = self.view(session).await else { return };
         let timer = state.timers.first().map(|timer| timer.id);
-        let cue = match self.random.below(5) {
+        let pinned = state.pins.first().copied();
+        let cue = match self.random.below(6) {
             0 => Cue::Compact,
             1 => Cue::Pin { at: state.head },
+            5 => match pinned {
+                Some(at) => Cue::Unpin { at },
+                None => return,
+            },
             2 => Cue::RaiseBudget {
                 scope: Scope::Session,
-                limits: Limits { steps: Some(self.random.between(1, 40)), ..Limits::default() },
+                limits: Limits { steps: Some(self.random.between(1, 16)), ..Limits::default() },
             },
             3 => Cue::Due,
             _ => match timer {

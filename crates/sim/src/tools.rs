@@ -10,7 +10,7 @@ use freehold_llm::model::{Extra, Tool, ToolBody};
 use freehold_runtime::content::Settings;
 use freehold_runtime::decide::{ApprovalRule, Ended, Found, ToolRules};
 use freehold_runtime::event::{Content, Deciders, Hash, Name, Note, Place, RetryRule};
-use freehold_runtime::tools::{Performed, Performing, Tools, Toolset};
+use freehold_runtime::tools::{Listed, Performed, Performing, Tools, Toolset};
 use freehold_types::{BoxFuture, Env, SessionId, TenantId};
 use jiff::SignedDuration;
 use tokio::sync::oneshot;
@@ -176,7 +176,7 @@ fn toolset(version: &str) -> Toolset {
     let mut offered = Vec::new();
     for (name, place, retry) in TOOLS {
         let approval = (name == "wire")
-            .then_some(ApprovalRule { deciders: Deciders::Anyone, expires_ms: 20_000 });
+            .then_some(ApprovalRule { deciders: Deciders::Anyone, expires_ms: 4_000 });
         let rule = ToolRules {
             version: Name::cut("1"),
             hash: Hash::of(version.as_bytes()),
@@ -192,5 +192,7 @@ fn toolset(version: &str) -> Toolset {
         let body = ToolBody::Function { name, description: None, schema, strict: None };
         offered.push(Tool { body, cache: None, extra: Extra::default() });
     }
-    Toolset { offered, rules, listed: Vec::new() }
+    let tools = vec![serde_json::json!({"name": "look", "version": version})];
+    let listed = vec![Listed { label: Name::cut("house"), tools, error: None }];
+    Toolset { offered, rules, listed }
 }

@@ -61,6 +61,7 @@ pub(super) fn contents(fact: &Fact) -> Vec<&Content> {
 
 fn doing(state: &State, event: &Event, timers: &BTreeMap<TimerId, Repeat>) -> Option<&'static str> {
     Some(match &event.fact {
+        Fact::InputAccepted(fact) if fact.busy == Busy::Quiet => "input that nobody answers",
         Fact::InputAccepted(fact) if state.turn.is_some() => match fact.busy {
             Busy::Reject | Busy::Quiet => return None,
             Busy::Enqueue => "input while busy: enqueue",
