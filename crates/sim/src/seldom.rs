@@ -25,7 +25,10 @@ impl Client {
         let pinned = state.pins.first().copied();
         let cue = match self.random.below(6) {
             0 => Cue::Compact,
-            1 => Cue::Pin { at: state.head },
+            1 => {
+                let spans = state.context.up_to(state.head);
+                Cue::Pin { at: spans.first().map_or(state.head, |span| span.from) }
+            }
             5 => match pinned {
                 Some(at) => Cue::Unpin { at },
                 None => return,
