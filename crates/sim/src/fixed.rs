@@ -34,6 +34,8 @@ const OF_CHANCE: &[&str] = &[
     "approval_lapsed",
 ];
 
+/// How often its session is asked for: its first client has no key.
+const TRIES: u32 = 4;
 /// How long a turn of it may take.
 const TURN: u64 = 20 * SECOND;
 
@@ -56,8 +58,15 @@ async fn script(world: Arc<World>) {
     drop(tokio::spawn(listeners::live(Arc::clone(&world), 0)));
     let mut client = Client::new(&world, 0);
     world.clock.sleep(SECOND, CLIENTS).await;
-    client.create().await;
-    let Some(session) = lock(&world.book).sessions.first().copied() else {
+    let mut made = None;
+    for _ in 0..TRIES {
+        client.create().await;
+        made = lock(&world.book).sessions.first().copied();
+        if made.is_some() {
+            break;
+        }
+    }
+    let Some(session) = made else {
         world.wrong("the session of the story is not made");
         return;
     };
@@ -79,7 +88,7 @@ impl Story {
         self.rest().await;
         for busy in [Busy::Steer, Busy::Interrupt, Busy::Rollback, Busy::Reject, Busy::Enqueue] {
             self.input(Busy::Enqueue, 0).await;
-            self.nap(60 * MS).await;
+            self.nap(MS).await;
             self.input(busy, 0).await;
             self.rest().await;
         }
