@@ -6,7 +6,7 @@ use std::fmt;
 use freehold_types::{Offset, TurnId};
 
 use super::book::Book;
-use super::{Refused, model};
+use super::{Refused, limits, model};
 use crate::event::{Compacted, Name, Note, Purpose, Span, TurnStarted};
 use crate::state::{SPANS_MAX, State, part};
 
@@ -34,6 +34,9 @@ pub(super) fn asked(book: &mut Book<'_>) -> Result<(), Refused> {
     }
     if !droppable(state) {
         return Err(Refused::NothingToCompact);
+    }
+    if limits::is_reached(state, book.given.now) {
+        return Err(Refused::AtLimit);
     }
     if state.turn.is_none() {
         let turn = book.mint(TurnId::from_parts);

@@ -13,6 +13,12 @@ pub(super) fn pause(book: &mut Book<'_>) -> Result<bool, Refused> {
     Ok(true)
 }
 
+/// Whether a limit forbids that a model is asked, in a turn or for a new one.
+pub(super) fn is_reached(state: &State, now: Timestamp) -> bool {
+    let of_session = || first(state.limits, state.steps, state.usage, state.active_ms);
+    reached(state, now).is_some() || (state.turn.is_none() && of_session().is_some())
+}
+
 /// The limit that forbids a next step.
 fn reached(state: &State, now: Timestamp) -> Option<(Scope, LimitKind)> {
     let turn = state.turn.as_ref()?;

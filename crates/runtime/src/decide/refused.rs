@@ -50,6 +50,9 @@ pub enum Refused {
     /// There is nothing to compact.
     #[error("there is nothing to compact")]
     NothingToCompact,
+    /// A compaction asks a model, too.
+    #[error("a limit of the session or its turn is reached; raise it first")]
+    AtLimit,
     /// The compaction would lose something that must stay.
     #[error("the compaction would lose {0}")]
     WouldLose(super::Lost),
@@ -63,7 +66,7 @@ impl Refused {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NoSession => ErrorKind::NotFound,
-            Self::QueueFull | Self::Full(_) => ErrorKind::OverLimit,
+            Self::QueueFull | Self::Full(_) | Self::AtLimit => ErrorKind::OverLimit,
             Self::NotYours => ErrorKind::Forbidden,
             Self::BadPlace(_) | Self::NothingToCompact | Self::TooManyCalls => ErrorKind::Invalid,
             Self::Sealed(_)

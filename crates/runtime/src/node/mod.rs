@@ -22,8 +22,8 @@ const BATCH: u32 = 200;
 /// Claims that are under way at once.
 const CLAIMS: usize = 16;
 
-/// Between two looks at what the heart has seen: a death is acted upon at once.
-const GLANCE: Duration = Duration::from_millis(100);
+/// Looks at what the heart has seen, a beat: a death is acted upon at once.
+const GLANCES: u32 = 5;
 
 /// How a node stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,8 +75,8 @@ async fn take_over_all(inner: Arc<Inner>) {
         let (before, every) = (members.alive(), members.beat_every());
         let mut rested = Duration::ZERO;
         while rested < every && members.alive() == before {
-            inner.env().sleep(GLANCE).await;
-            rested += GLANCE;
+            inner.env().sleep(every / GLANCES).await;
+            rested += every / GLANCES;
         }
     }
 }

@@ -452,6 +452,20 @@ fn a_turn_that_does_not_get_on_is_explained_and_freed() {
 }
 
 #[test]
+fn a_compaction_is_a_step_that_limits_forbid() {
+    let mut desk = Desk::created();
+    desk.give(Desk::input(Busy::Enqueue)).unwrap();
+    let answer = desk.answer(&[]);
+    desk.give(answer).unwrap();
+    let spent = Limits { steps: Some(1), ..Limits::default() };
+    desk.give(Cue::RaiseBudget { scope: Scope::Session, limits: spent }).unwrap();
+    assert_eq!(desk.give(Cue::Compact).unwrap_err(), Refused::AtLimit);
+    let room = Limits { steps: Some(9), ..Limits::default() };
+    desk.give(Cue::RaiseBudget { scope: Scope::Session, limits: room }).unwrap();
+    assert_eq!(desk.kinds(Cue::Compact), "turn_started model_asked");
+}
+
+#[test]
 fn compaction_keeps_what_is_pinned_or_open() {
     let mut desk = Desk::created();
     for _ in 0..4 {

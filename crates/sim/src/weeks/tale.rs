@@ -113,9 +113,9 @@ impl Clients {
             serde_json::to_value(&input).map(Content::Inline).map_err(|error| error.to_string())
         };
         // Thursdays at nine, from the fourth day on.
-        let due = crate::env::wall(4 * DAY + 9 * HOUR, 0);
+        let due = crate::env::wall(4 * DAY + 10 * HOUR, 0);
         let purpose = TimerPurpose::Input(said("Is there anything new?")?);
-        let schedule = Cue::SetTimer { due, repeat: Repeat::cron("0 9 * * 4")?, purpose };
+        let schedule = Cue::SetTimer { due, repeat: Repeat::cron("0 9 * * 4 UTC")?, purpose };
         let content = said("Pay the order, wait three days, and watch it.")?;
         let asked = Cue::Input { content, busy: Busy::Enqueue, key: None, settings: false };
         let settings = Settings {
