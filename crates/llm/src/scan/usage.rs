@@ -233,7 +233,7 @@ mod tests {
             format!("{{{usage},}}"),
             format!("{{{usage}}}}}"),
             format!("{{{usage},{usage}}}"),
-            format!("{{{usage},\"a\":tru}}"),
+            format!("{{{usage},\"a\":nope}}"),
             r#"{"usage":[1]}"#.to_owned(),
             "{}".to_owned(),
         ] {
