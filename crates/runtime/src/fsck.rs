@@ -203,6 +203,7 @@ pub(crate) fn content_of(fact: &Fact) -> Option<&Content> {
     match fact {
         Fact::InputAccepted(fact) => Some(&fact.content),
         Fact::SignalReceived(fact) => Some(&fact.content),
+        Fact::ToolsListed(fact) => Some(&fact.content),
         Fact::ModelDelta(fact) => Some(&fact.content),
         Fact::ModelAnswered(fact) => Some(&fact.content),
         Fact::TimerSet(fact) => match &fact.purpose {

@@ -51,4 +51,4 @@ pub use mutation::Mutation;
 pub use setup::Setup;
 pub use stage::{Outcome, Stage, seed_of, watch_panics};
 pub use tally::{FAULTS, Tally};
-pub use weeks::{Break, Tale, Weeks, dumped, told};
+pub use weeks::{Break, Tale, Weeks, told};

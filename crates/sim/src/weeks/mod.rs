@@ -6,7 +6,6 @@
 //! once without any upgrade or stop, must be the same but for who told it.
 
 mod node;
-mod old;
 mod script;
 mod tale;
 
@@ -19,7 +18,6 @@ use crate::clock::{Clock, Due, SECOND, What};
 use crate::machine::Machine;
 use crate::world::lock;
 use node::{Life, Shared};
-pub use old::dumped;
 use script::Script;
 pub use tale::{Tale, told};
 
