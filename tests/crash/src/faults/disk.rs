@@ -111,7 +111,8 @@ pub(super) fn read_only(program: &Path, folder: &Path, checks: &mut Checks) -> R
     let started = desk.node.start();
     checks.so("it does not start, and ends", started.is_err(), "it started");
     let log = desk.node.log();
-    let last = log.lines().rev().find(|line| line.to_lowercase().contains("error")).unwrap_or_default();
+    let last =
+        log.lines().rev().find(|line| line.to_lowercase().contains("error")).unwrap_or_default();
     let clear = last.to_lowercase().contains("read-only") && last.contains(&at);
     checks.so("it says what cannot be written, and where", clear, last);
     as_root(&["mount", "-o", "remount,rw", &at])?;
