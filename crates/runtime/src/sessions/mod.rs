@@ -14,7 +14,7 @@ mod place;
 mod tail;
 mod view;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -103,7 +103,7 @@ pub(crate) struct Inner {
     /// This node's name where it is alone.
     alone: NodeId,
     /// The sessions in this node's hands.
-    workers: Mutex<HashMap<Id, Handle>>,
+    workers: Mutex<BTreeMap<Id, Handle>>,
     /// Sessions that this node may hold and has no worker for.
     pub(crate) adrift: Adrift,
     /// The sessions that somebody listens to, or that are in hand.
@@ -157,7 +157,7 @@ impl Sessions {
         for keeper in lock(&self.keepers).drain(..) {
             keeper.abort();
         }
-        let workers: Vec<_> = self.inner.workers().drain().map(|(_, handle)| handle).collect();
+        let workers: Vec<_> = std::mem::take(&mut *self.inner.workers()).into_values().collect();
         for handle in &workers {
             handle.task.abort();
         }
@@ -221,7 +221,7 @@ impl Inner {
         self.workers().len()
     }
 
-    pub(crate) fn workers(&self) -> MutexGuard<'_, HashMap<Id, Handle>> {
+    pub(crate) fn workers(&self) -> MutexGuard<'_, BTreeMap<Id, Handle>> {
         lock(&self.workers)
     }
 

@@ -169,7 +169,8 @@ async fn a_server_that_goes_and_comes_is_told_of_and_found_again() {
     let url = fresh_schema(&server.url()).await;
     connect(&url).await.batch_execute(TABLE).await.unwrap();
     let mut options = server::options(&url);
-    options.patience = Duration::from_secs(1);
+    // Longer than the pauses between tries to reach it, 2 s at the most.
+    options.patience = Duration::from_secs(3);
     let store = Postgres::open(&options, server::env()).await.unwrap();
     let mut at = 0;
     for (down, acknowledged) in [("stop", "a"), ("kill", "b")] {
