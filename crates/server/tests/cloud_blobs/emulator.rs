@@ -52,19 +52,6 @@ impl Emulator {
         started
     }
 
-    pub(crate) fn gcs(bucket: &str) -> Self {
-        let started = Self::start("FREEHOLD_TEST_GCS", |command, port| {
-            command.args(["-scheme", "http", "-backend", "memory", "-log-level", "error"]);
-            command.args(["-host", "127.0.0.1", "-port", port]);
-            command.args(["-public-host", &format!("127.0.0.1:{port}")]);
-        });
-        started.send(
-            "POST /storage/v1/b HTTP/1.1\r\ncontent-type: application/json\r\n",
-            &format!(r#"{{"name":"{bucket}"}}"#),
-        );
-        started
-    }
-
     fn start(variable: &str, arguments: impl FnOnce(&mut Command, &str)) -> Self {
         let program = std::env::var_os(variable)
             .unwrap_or_else(|| panic!("{variable} does not name the emulator's program"));
@@ -95,15 +82,10 @@ impl Emulator {
 
     /// Sends a request without a body, which has to succeed.
     fn make(&self, head: &str) {
-        self.send(head, "");
-    }
-
-    /// Sends a request, which has to succeed.
-    fn send(&self, head: &str, body: &str) {
         let mut stream = TcpStream::connect(self.address()).unwrap();
-        let (host, length) = (self.address(), body.len());
-        let rest = format!("host: {host}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
-        stream.write_all(format!("{head}{rest}{body}").as_bytes()).unwrap();
+        let host = self.address();
+        let rest = format!("host: {host}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        stream.write_all(format!("{head}{rest}").as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");

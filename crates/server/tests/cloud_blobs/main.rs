@@ -1,8 +1,7 @@
 //! Blobs in clouds' object stores, over our own transport: the contract of
-//! `store/tests/blobs`, against emulators of S3, of Azure Blob Storage and of
-//! Google Cloud Storage. `scripts/test` installs these and sets
-//! `FREEHOLD_TEST_MOTO`, `FREEHOLD_TEST_AZURITE` and `FREEHOLD_TEST_GCS` to
-//! their programs.
+//! `store/tests/blobs`, against emulators of S3 and of Azure Blob Storage.
+//! `scripts/test` installs these and sets `FREEHOLD_TEST_MOTO` and
+//! `FREEHOLD_TEST_AZURITE` to their programs.
 
 #![expect(
     clippy::unwrap_used,
@@ -50,17 +49,6 @@ fn azure(emulator: &Emulator, url: &str, key: &str) -> Arc<dyn Blobs> {
     })
 }
 
-/// The emulator looks at nobody's credentials; a key that says so spares it
-/// the tokens (object_store's `disable_oauth`).
-fn gcs(emulator: &Emulator, url: &str) -> Arc<dyn Blobs> {
-    open(url, |bucket| {
-        bucket.endpoint = Some(emulator.url.clone());
-        bucket.secret = Some(Secret::new(
-            r#"{"disable_oauth":true,"client_email":"","private_key":"","private_key_id":""}"#,
-        ));
-    })
-}
-
 async fn keeps_the_contract(blobs: &dyn Blobs) {
     contract::what_was_put_is_there_as_it_was(blobs).await;
     contract::what_is_not_there_is_missing_and_may_be_removed(blobs).await;
@@ -80,13 +68,6 @@ async fn azure_keeps_the_contract() {
     let emulator = Emulator::azure("container");
     keeps_the_contract(&*azure(&emulator, "az://container/a/prefix", emulator::KEY)).await;
     keeps_the_contract(&*azure(&emulator, "az://container", emulator::KEY)).await;
-}
-
-#[tokio::test]
-async fn gcs_keeps_the_contract() {
-    let emulator = Emulator::gcs("bucket");
-    keeps_the_contract(&*gcs(&emulator, "gs://bucket/a/prefix")).await;
-    keeps_the_contract(&*gcs(&emulator, "gs://bucket")).await;
 }
 
 #[tokio::test]

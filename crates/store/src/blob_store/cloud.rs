@@ -176,9 +176,6 @@ fn gcs(bucket: &Bucket, wire: Wire) -> object_store::Result<Arc<dyn ObjectStore>
     if let Some(endpoint) = &bucket.endpoint {
         builder = builder.with_base_url(endpoint);
     }
-    if let Some(secret) = &bucket.secret {
-        builder = builder.with_service_account_key(secret.reveal());
-    }
     Ok(Arc::new(builder.build()?))
 }
 
