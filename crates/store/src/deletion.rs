@@ -51,17 +51,23 @@ const DELETED: &str = "SELECT tenant, id FROM sessions
 /// Takes the row's lock, and sees that it is deleted indeed.
 const HOLD: &str = "UPDATE sessions SET due_at = NULL
     WHERE tenant = $1 AND id = $2 AND deleted_at IS NOT NULL";
+/// Some of the idempotency keys of a session.
+pub(crate) const SOME_KEYS: &str =
+    "DELETE FROM idempotency_keys WHERE tenant = $1 AND session = $2 AND name IN (
+        SELECT name FROM idempotency_keys WHERE tenant = $1 AND session = $2
+        ORDER BY name LIMIT $3)";
+/// Some of its timelines.
+pub(crate) const SOME_TIMELINES: &str =
+    "DELETE FROM timelines WHERE tenant = $1 AND session = $2 AND timeline IN (
+        SELECT timeline FROM timelines WHERE tenant = $1 AND session = $2
+        ORDER BY timeline LIMIT $3)";
 const SWEEP: [&str; 4] = [
     "DELETE FROM events WHERE tenant = $1 AND session = $2 AND at_offset IN (
         SELECT at_offset FROM events WHERE tenant = $1 AND session = $2 AND at_offset >
             (SELECT COALESCE(MAX(up_to), 0) FROM holds WHERE tenant = $1 AND session = $2)
         ORDER BY at_offset LIMIT $3)",
-    "DELETE FROM idempotency_keys WHERE tenant = $1 AND session = $2 AND name IN (
-        SELECT name FROM idempotency_keys WHERE tenant = $1 AND session = $2
-        ORDER BY name LIMIT $3)",
-    "DELETE FROM timelines WHERE tenant = $1 AND session = $2 AND timeline IN (
-        SELECT timeline FROM timelines WHERE tenant = $1 AND session = $2
-        ORDER BY timeline LIMIT $3)",
+    SOME_KEYS,
+    SOME_TIMELINES,
     "DELETE FROM snapshots WHERE tenant = $1 AND session = $2 AND at_offset IN (
         SELECT at_offset FROM snapshots WHERE tenant = $1 AND session = $2
         ORDER BY at_offset LIMIT $3)",

@@ -16,6 +16,7 @@ use freehold_types::{
 };
 use jiff::Timestamp;
 
+use crate::deletion;
 use crate::idempotency::Accepted;
 use crate::journal::{self, AppendError, NewEvent};
 use crate::sessions::{self, NewSession};
@@ -81,12 +82,8 @@ const CLEAR: [&str; 3] = [
     "DELETE FROM events WHERE tenant = $1 AND session = $2 AND at_offset IN (
         SELECT at_offset FROM events WHERE tenant = $1 AND session = $2
         ORDER BY at_offset LIMIT $3)",
-    "DELETE FROM idempotency_keys WHERE tenant = $1 AND session = $2 AND name IN (
-        SELECT name FROM idempotency_keys WHERE tenant = $1 AND session = $2
-        ORDER BY name LIMIT $3)",
-    "DELETE FROM timelines WHERE tenant = $1 AND session = $2 AND timeline IN (
-        SELECT timeline FROM timelines WHERE tenant = $1 AND session = $2
-        ORDER BY timeline LIMIT $3)",
+    deletion::SOME_KEYS,
+    deletion::SOME_TIMELINES,
 ];
 const RESET: &str = "UPDATE imports SET laid = 0
     WHERE tenant = $1 AND session = $2 AND token = $3";
