@@ -1,153 +1,21 @@
 //! Exchanges: one row for each request of a client, written when it opens and
 //! completed when it closes, with the day's sums beside it.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
+mod batch;
+mod record;
+
 use std::sync::Arc;
 
 use freehold_types::{
-    Db, DbError, ExchangeId, GroupId, KeyId, Money, NodeId, Page, PageRequest, Rounding, Row,
-    TenantId, Unit, args,
+    Db, DbError, ExchangeId, GroupId, KeyId, NodeId, Page, PageRequest, Rounding, Row, TenantId,
+    Unit, args,
 };
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
-use crate::lost::{self, Lost};
-use crate::usage::{self, Dimensions, Sums};
-
-/// An exchange as it is known when it begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opened {
-    /// Whose it is.
-    pub tenant: TenantId,
-    /// Its id, unique in the tenant.
-    pub id: ExchangeId,
-    /// The key's group.
-    pub group: Option<GroupId>,
-    /// The key that it came with.
-    pub key: KeyId,
-    /// The model name that the client asked for.
-    pub route: Arc<str>,
-    /// The client's dialect, or the endpoint that passes through.
-    pub dialect: Arc<str>,
-    /// Whether a stream was asked for.
-    pub stream: bool,
-    /// When it began.
-    pub opened_at: Timestamp,
-    /// What was reserved for it.
-    pub reserved: Money,
-}
-
-/// How an exchange went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Closed {
-    /// When it ended.
-    pub closed_at: Timestamp,
-    /// Who answered; `None` if nobody was asked.
-    pub provider: Option<Arc<str>>,
-    /// The deployment that answered.
-    pub deployment: Option<Arc<str>>,
-    /// The model that answered, by the provider's name for it.
-    pub model: Option<Arc<str>>,
-    /// The HTTP status that the client got.
-    pub status: u16,
-    /// The kind of error that it ended with.
-    pub error: Option<Arc<str>>,
-    /// The attempts that it took.
-    pub attempts: u32,
-    /// What the answer used.
-    pub tokens: Tokens,
-    /// What all of it costs, lost attempts included.
-    pub cost: Money,
-    /// What rounding did to the cost.
-    pub rounding: Rounding,
-    /// Whether the tokens were counted by us, not said by the provider.
-    pub estimated: bool,
-    /// Whether there is no price for the answer, so that it costs nothing.
-    pub unpriced: bool,
-    /// Attempts that gave no answer and may be billed all the same.
-    pub lost: Vec<Lost>,
-}
-
-impl Closed {
-    /// What the answer alone costs.
-    pub(crate) fn answer_cost(&self) -> Money {
-        self.lost.iter().fold(self.cost, |cost, lost| cost.saturating_sub(lost.cost))
-    }
-}
-
-/// Token counts; those below `input` and `output` are parts of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tokens {
-    /// All input.
-    pub input: u64,
-    /// Input read from a prompt cache.
-    pub cache_read: u64,
-    /// Input written to a prompt cache.
-    pub cache_write: u64,
-    /// Of the written, what is kept for long.
-    pub cache_write_long: u64,
-    /// All output.
-    pub output: u64,
-    /// Output that was reasoning.
-    pub reasoning: u64,
-}
-
-/// Where an exchange stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It began, and nobody said yet how it ended.
-    Open,
-    /// It ended, and what it cost is known.
-    Closed,
-    /// The process went down with it; it was settled at its reservation.
-    Interrupted,
-}
-
-/// Text that names no state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a state: use open, closed or interrupted")]
-pub struct StateError;
-
-impl State {
-    /// Its word in the database and the API.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Closed => "closed",
-            Self::Interrupted => "interrupted",
-        }
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.word())
-    }
-}
-
-impl FromStr for State {
-    type Err = StateError;
-
-    fn from_str(text: &str) -> Result<Self, StateError> {
-        [Self::Open, Self::Closed, Self::Interrupted]
-            .into_iter()
-            .find(|state| state.word() == text)
-            .ok_or(StateError)
-    }
-}
-
-/// An exchange as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exchange {
-    /// Where it stands.
-    pub state: State,
-    /// How it began.
-    pub opened: Opened,
-    /// How it went, unless it is open.
-    pub closed: Option<Closed>,
-}
+use self::batch::{Days, Texts};
+pub use self::record::{Closed, Exchange, Opened, State, StateError, Tokens};
+use crate::lost;
+use crate::usage;
 
 const OPEN: &str = "INSERT INTO exchanges (tenant, id, state, group_name, key_id, route, dialect,
     stream, opened_at, reserved_units, reserved_nanos, node)
@@ -318,99 +186,6 @@ fn settle<'a>(
     for (dimensions, sums) in days.all() {
         usage::add(unit, &dimensions, &sums);
     }
-}
-
-/// Sums by day. Most exchanges of a batch fall into the same as the one before.
-#[derive(Default)]
-struct Days {
-    last: Option<(Dimensions, Sums)>,
-    others: BTreeMap<Dimensions, Sums>,
-}
-
-impl Days {
-    fn of(&mut self, dimensions: Dimensions) -> &mut Sums {
-        let last = match self.last.take() {
-            Some(last) if last.0 == dimensions => last,
-            other => {
-                self.others.extend(other);
-                let sums = self.others.remove(&dimensions).unwrap_or_default();
-                (dimensions, sums)
-            }
-        };
-        &mut self.last.insert(last).1
-    }
-
-    fn all(mut self) -> BTreeMap<Dimensions, Sums> {
-        self.others.extend(self.last);
-        self.others
-    }
-}
-
-/// Texts of rows, made anew only where they differ from those of the row
-/// before: making them was a third of what a row cost, and a store need not
-/// take in again what it has just been given.
-#[derive(Default)]
-struct Texts {
-    empty: Option<Arc<str>>,
-    state: Option<(State, Arc<str>)>,
-    key: Option<(KeyId, Arc<str>)>,
-    /// A day, by its number since 1970.
-    day: Option<(i64, Arc<str>)>,
-}
-
-impl Texts {
-    fn empty(&mut self) -> Arc<str> {
-        Arc::clone(self.empty.get_or_insert_with(|| Arc::from("")))
-    }
-
-    fn state(&mut self, state: State) -> Arc<str> {
-        again(&mut self.state, state, || state.word().into())
-    }
-
-    fn key(&mut self, opened: &Opened) -> Arc<str> {
-        again(&mut self.key, opened.key, || opened.key.shared())
-    }
-
-    fn group(&mut self, opened: &Opened) -> Arc<str> {
-        opened.group.as_ref().map_or_else(|| self.empty(), GroupId::shared)
-    }
-
-    /// In UTC, where every day is as long as the others.
-    fn day(&mut self, at: Timestamp) -> Arc<str> {
-        let day = at.as_second().div_euclid(24 * 60 * 60);
-        again(&mut self.day, day, || at.to_zoned(TimeZone::UTC).date().to_string().into())
-    }
-
-    /// An exchange belongs to the day in which it ended.
-    fn dimensions(
-        &mut self,
-        opened: &Opened,
-        closed: &Closed,
-        (provider, model): (Option<Arc<str>>, Option<Arc<str>>),
-    ) -> Dimensions {
-        Dimensions {
-            tenant: opened.tenant.shared(),
-            day: self.day(closed.closed_at),
-            group: self.group(opened),
-            key: self.key(opened),
-            route: Arc::clone(&opened.route),
-            provider: provider.unwrap_or_else(|| self.empty()),
-            model: model.unwrap_or_else(|| self.empty()),
-        }
-    }
-}
-
-/// The text of a value, the last one if it is the same value's.
-fn again<T: PartialEq>(
-    last: &mut Option<(T, Arc<str>)>,
-    value: T,
-    make: impl FnOnce() -> Arc<str>,
-) -> Arc<str> {
-    let text = match last.take() {
-        Some((known, text)) if known == value => text,
-        _ => make(),
-    };
-    Arc::clone(&last.insert((value, text)).1)
 }
 
 fn group_text(opened: &Opened) -> Arc<str> {

@@ -14,14 +14,14 @@ use sha2::{Digest as _, Sha256};
 use super::check::{Check, Piece};
 use super::format::{Head, LINE_BYTES_MAX};
 use super::laying::{Laying, swept};
-use super::leave::{Place as At, at, unit_of};
+use super::leave::{at, unit_of};
 use super::{Cell, Error};
 use crate::archive::{self, Id};
 use crate::content::{About, Payer};
 use crate::decide::{Cue, Decision};
 use crate::event::{Hash, Name};
 use crate::seal::ContentKey;
-use crate::sessions::{self, By, Key, Sessions};
+use crate::sessions::{self, By, Key, Sessions, Standing};
 use crate::state::State;
 use crate::worker::{self, Projections};
 
@@ -279,8 +279,8 @@ impl Sessions {
         } else {
             Cue::Imported { from, session: head.session, bundle }
         };
-        let place = At { epoch, timeline };
-        let decision = self.decided(id, &state, place, cue, importing.by)?;
+        let standing = Standing { epoch, timeline };
+        let decision = self.decided(id.session, &state, standing, cue, importing.by)?;
         let mut about = laying.about.clone().unwrap_or_default();
         if let Some(payer) = importing.payer {
             if let Some(settings) = &mut about.settings {
@@ -288,7 +288,7 @@ impl Sessions {
             }
             about.payer = Some(Payer { key: payer, up_to: head.head });
         }
-        let unit = self.birth(laying, &head, place, &about, &decision)?;
+        let unit = self.birth(laying, &head, standing, &about, &decision)?;
         match settle(self.inner.db(), unit).await {
             Ok(()) => {}
             Err(DbError::GuardFailed { .. }) => return Err(self.overtaken(laying).await?),
@@ -305,7 +305,7 @@ impl Sessions {
         &self,
         laying: &Laying<'_>,
         head: &Head,
-        place: At,
+        standing: Standing,
         about: &About,
         decision: &Decision,
     ) -> Result<Unit, Error> {
@@ -315,7 +315,7 @@ impl Sessions {
             tenant: id.tenant.clone(),
             id: id.session,
             created_at: if *moves { head.created_at } else { now },
-            timeline: place.timeline,
+            timeline: standing.timeline,
             phase: worker::phase(&decision.state),
             due_at: self.due(decision),
             node: None,
@@ -323,7 +323,7 @@ impl Sessions {
             content_key: Some(Arc::clone(&import.content_key)),
         };
         let mut unit = Unit::new("sessions.import");
-        import.finish(&mut unit, &new, (head.head.0, place.epoch), now);
+        import.finish(&mut unit, &new, (head.head.0, standing.epoch), now);
         let events = decision.events.iter();
         let events = events.map(|event| archive::seal_event(env, id.session, key, event));
         let events = events.collect::<Result<Vec<_>, _>>()?;
@@ -331,7 +331,7 @@ impl Sessions {
             tenant: &id.tenant,
             session: id.session,
             after: head.head.0,
-            epoch: place.epoch,
+            epoch: standing.epoch,
             id: unit_of(self, decision),
             at: now,
             phase: None,

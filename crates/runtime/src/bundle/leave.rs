@@ -8,10 +8,10 @@ use jiff::Timestamp;
 use super::export::Survey;
 use super::{Cell, Error, Export, Recipient, SignedRefusal};
 use crate::archive::{Id, Reader};
-use crate::decide::{Cue, Decision, Given, Refused, decide, owed};
+use crate::decide::{Cue, Decision, Refused, owed};
 use crate::event::{Fact, Hash, Name, Sealed};
-use crate::sessions::{self, By, Receipt, Sessions};
-use crate::state::State;
+use crate::sessions::{self, By, Receipt, Sessions, Standing};
+
 use crate::worker::{self, Projections};
 
 /// How often a session is tried to be sealed in which something happens all
@@ -111,8 +111,8 @@ impl Sessions {
         }
         let (state, _) = reader.load(Offset(row.head)).await?;
         let cue = Cue::Unseal { refusal: refusal.hash() };
-        let place = Place { epoch: row.epoch + 1, timeline: row.timeline };
-        let decision = self.decided(&id, &state, place, cue, by)?;
+        let standing = Standing { epoch: row.epoch + 1, timeline: row.timeline };
+        let decision = self.decided(session, &state, standing, cue, by)?;
         let unit = self.unsealed(&reader, &row, there, &decision)?;
         match freehold_store::settle(self.inner.db(), unit).await {
             Ok(()) => {}
@@ -158,40 +158,6 @@ impl Sessions {
         let owes = !owed(&decision.state).is_empty();
         if owes { Some(self.inner.env().now()) } else { decision.wake }
     }
-
-    /// Decides about a session that no worker has.
-    pub(super) fn decided(
-        &self,
-        id: &Id,
-        state: &State,
-        place: Place,
-        cue: Cue,
-        by: By,
-    ) -> Result<Decision, Error> {
-        let env = self.inner.env();
-        let mut seed = [0; 16];
-        env.fill_random(&mut seed);
-        let given = Given {
-            session: id.session,
-            now: env.now(),
-            epoch: place.epoch,
-            timeline: place.timeline,
-            unit: UnitId::new(env),
-            seed,
-            actor: by.actor,
-            on_behalf_of: by.on_behalf_of,
-            labels: by.labels,
-            rules: &self.inner.options.rules,
-        };
-        Ok(decide(state, cue, &given).map_err(sessions::Error::from)?)
-    }
-}
-
-/// Where a decision is made.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    pub(super) epoch: u64,
-    pub(super) timeline: u64,
 }
 
 /// When a decision was made, by its events: what waits since then says the

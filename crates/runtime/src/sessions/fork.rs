@@ -9,10 +9,10 @@ use freehold_store::sessions::NewSession as NewRow;
 use freehold_types::{DbError, Offset, SessionId, TenantId, Unit, UnitId};
 
 use super::door::fork_of_key;
-use super::{By, Error, Key, Receipt, Sessions};
+use super::{By, Error, Key, Receipt, Sessions, Standing};
 use crate::archive::{self, Id, Reader};
 use crate::content::About;
-use crate::decide::{Cue, Decision, Given, Refused, decide};
+use crate::decide::{Cue, Decision, Refused};
 use crate::event::Fact;
 use crate::worker::{self, Projections};
 
@@ -53,7 +53,9 @@ impl Sessions {
         }
         let fork = fork_of(&reader, at, token)?;
         let (state, _) = reader.load(at).await?;
-        let decision = self.forked(&state, child, session, by)?;
+        let standing = Standing { epoch: NewRow::EPOCH, timeline: inner.parts.timeline };
+        let decision =
+            self.decided(child, &state, standing, Cue::ForkedFrom { parent: session }, by)?;
         let id = Id { tenant: tenant.clone(), session: child };
         let unit = self.birth_of_fork(&id, &fork, token, &about, &decision).await?;
         match freehold_store::settle(inner.db(), unit).await {
@@ -108,31 +110,6 @@ impl Sessions {
         let (state, _) = reader.load(head).await?;
         let first = Offset(reader.lineage().base()).next();
         Ok(Some(Receipt { session: child, first, head, repeated: true, state: Arc::new(state) }))
-    }
-
-    fn forked(
-        &self,
-        state: &crate::state::State,
-        child: SessionId,
-        parent: SessionId,
-        by: By,
-    ) -> Result<Decision, Error> {
-        let env = self.inner.env();
-        let mut seed = [0; 16];
-        env.fill_random(&mut seed);
-        let given = Given {
-            session: child,
-            now: env.now(),
-            epoch: NewRow::EPOCH,
-            timeline: self.inner.parts.timeline,
-            unit: UnitId::new(env),
-            seed,
-            actor: by.actor,
-            on_behalf_of: by.on_behalf_of,
-            labels: by.labels,
-            rules: &self.inner.options.rules,
-        };
-        Ok(decide(state, Cue::ForkedFrom { parent }, &given)?)
     }
 
     async fn birth_of_fork(

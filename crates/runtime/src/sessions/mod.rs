@@ -12,6 +12,7 @@ mod live;
 mod options;
 mod place;
 mod tail;
+mod unclaimed;
 mod view;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ pub use home::work_here;
 pub(crate) use live::Live;
 pub use options::Options;
 pub use tail::Tail;
+pub(crate) use unclaimed::Standing;
 pub use view::View;
 
 use crate::archive::{Archive, Id};
