@@ -35,6 +35,8 @@ pub(super) struct Learner {
     turned_away_cohorts: u32,
     /// Where the upstream last said that it was too much.
     ceiling: Option<f64>,
+    /// Whether it said so since all was last well.
+    said_no: bool,
     judged_at: Option<Duration>,
 }
 
@@ -68,6 +70,7 @@ impl Learner {
             turned_away: false,
             turned_away_cohorts: 0,
             ceiling: None,
+            said_no: false,
             judged_at: None,
         }
     }
@@ -77,6 +80,19 @@ impl Learner {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
         let limit = limit as u32;
         limit.clamp(self.settings.min, self.settings.max.max(self.settings.min))
+    }
+
+    /// Never fewer than this. Where nothing but time speaks against the load, those
+    /// few are better served late than refused: their time may be that of a
+    /// machine which does other things too, and an upstream with few slots has a
+    /// queue of its own.
+    fn floor(&self) -> f64 {
+        let min = self.settings.min;
+        f64::from(if self.said_no { min } else { min.max(self.settings.unproven) })
+    }
+
+    fn most(&self) -> f64 {
+        f64::from(self.settings.max.max(self.settings.min))
     }
 
     pub(super) fn enter(&mut self, now: Duration, waiting: u32) -> CohortId {
@@ -102,7 +118,7 @@ impl Learner {
         let rate = f64::from(self.heads) / seconds;
         self.turned_away_cohorts = if self.turned_away { self.turned_away_cohorts + 1 } else { 0 };
         self.judge(finding, rate, seconds);
-        self.limit = self.limit.clamp(f64::from(self.settings.min), f64::from(self.settings.max));
+        self.limit = self.limit.clamp(f64::from(self.settings.min), self.most());
         self.cohort = self.cohort.next();
         self.heads = 0;
         self.turned_away = false;
@@ -115,6 +131,7 @@ impl Learner {
             // Its own word needs no trial.
             let too_much = self.limit.min(finding.waiting);
             self.ceiling = Some(too_much * 0.95);
+            self.said_no = true;
             self.limit = too_much * 0.8;
             self.stage = Stage::Congested { calm: 0 };
             return;
@@ -124,7 +141,6 @@ impl Learner {
         let late = finding.typical > self.tolerable(normal.typical);
         match self.stage {
             Stage::Open { .. } | Stage::Congested { .. } if !late && self.doubts(finding) => {
-                self.turned_away_cohorts = 0;
                 self.try_less(finding, finding.waiting / 2.0);
             }
             Stage::Open { .. } if !late => self.go_on(finding),
@@ -152,16 +168,23 @@ impl Learner {
         let mean = self.normal.map_or(finding.mean, |normal| normal.mean);
         let proven = self.rate * self.tolerable(mean);
         self.limit = proven.max(f64::from(self.settings.unproven));
+        self.said_no = false;
         self.stage = Stage::Open { strikes: 0 };
     }
 
     fn try_less(&mut self, before: Finding, limit: f64) {
         let limit_before = self.limit;
-        self.limit = limit.min(before.waiting / 1.25);
-        if self.limit < f64::from(self.settings.min) {
+        let less = limit.min(before.waiting / 1.25);
+        if less < f64::from(self.settings.min) {
             // So few cannot be the reason for anything.
             self.accept(before, limit_before.max(f64::from(self.settings.min)));
+        } else if before.waiting / 1.25 < self.floor() && self.turned_away_cohorts < DOUBT {
+            // Fewer would be too few, and nobody asks for more, or not for long.
+            self.limit = self.floor();
+            self.stage = Stage::Congested { calm: 0 };
         } else {
+            self.turned_away_cohorts = 0;
+            self.limit = less;
             self.stage = Stage::Trial { before, limit_before };
         }
     }
@@ -233,6 +256,6 @@ impl Learner {
 
     /// How many may wait so that at this rate each is served in time.
     fn fits(&self, rate: f64, usual: f64) -> f64 {
-        (rate * self.tolerable(usual) * HEADROOM).max(f64::from(self.settings.min))
+        (rate * self.tolerable(usual) * HEADROOM).max(self.floor())
     }
 }

@@ -28,14 +28,14 @@ const FULL_WAIT: Duration = Duration::from_secs(1);
 /// The bounds within which an [`Adaptive`] limit learns.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdaptiveSettings {
-    /// Never fewer than this.
+    /// Never fewer than this, whatever the upstream says.
     pub min: u32,
     /// Never more than this.
     pub max: u32,
     /// As many until the first answers are in.
     pub initial: u32,
     /// As many without any proof that the upstream bears them, as long as
-    /// nothing speaks against it.
+    /// it does not say no: slow answers alone never make it fewer.
     pub unproven: u32,
     /// Heads may take this many times their usual time.
     pub tolerance: f64,
