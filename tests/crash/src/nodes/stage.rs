@@ -1,13 +1,13 @@
 //! What all clients share: the nodes' addresses, and what is counted.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::clock::{nap, now, wall};
+use crate::clock::{now, wall};
 use crate::world::{Seen, Wrong};
 
 /// The most notes of failed calls.
@@ -41,7 +41,9 @@ pub(super) struct Stage {
     pub(super) nodes: Vec<SocketAddr>,
     pub(super) began: Instant,
     pub(super) counts: Counts,
-    closing: AtomicBool,
+    closing: Mutex<bool>,
+    /// Rung when it closes: thousands rest, and none may ask for it over and over.
+    bell: Condvar,
     kill: Mutex<Option<Kill>>,
     seen: Mutex<Vec<Seen>>,
     wrong: Mutex<Wrong>,
@@ -72,7 +74,8 @@ impl Stage {
             nodes,
             began: now(),
             counts: Counts::default(),
-            closing: AtomicBool::new(false),
+            closing: Mutex::default(),
+            bell: Condvar::new(),
             kill: Mutex::default(),
             seen: Mutex::default(),
             wrong: Mutex::default(),
@@ -85,20 +88,16 @@ impl Stage {
 
     /// No more turns are begun.
     pub(super) fn close(&self) {
-        self.closing.store(true, Ordering::Release);
-    }
-
-    pub(super) fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Acquire)
+        *held(&self.closing) = true;
+        self.bell.notify_all();
     }
 
     /// Waits, but not past the end. False then.
     pub(super) fn rest(&self, time: Duration) -> bool {
-        let until = now() + time;
-        while now() < until && !self.is_closing() {
-            nap(20);
-        }
-        !self.is_closing()
+        let closing = held(&self.closing);
+        let rested = self.bell.wait_timeout_while(closing, time, |closing| !*closing);
+        let (closing, _) = rested.unwrap_or_else(PoisonError::into_inner);
+        !*closing
     }
 
     /// A node is killed now.
