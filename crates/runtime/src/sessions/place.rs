@@ -145,6 +145,8 @@ impl Inner {
             worker::Start::Born(_) => Offset::START,
         };
         let live = self.live(id, head);
+        // Who listens may not have heard what another node committed last.
+        live.announce(head);
         let mut workers = self.workers();
         // One that is there under an older epoch is told by its next commit.
         if matches!(start, worker::Start::Born(_)) && workers.contains_key(id) {

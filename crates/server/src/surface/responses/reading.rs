@@ -1,11 +1,12 @@
 //! A response as the journal has it: from its beginning to wherever it stands,
 //! and on from there as it happens.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use freehold_llm::model::{Answer, ItemBody};
 use freehold_runtime::content::Input;
-use freehold_runtime::event::{Event, Fact};
+use freehold_runtime::event::{Content, Event, Fact};
 use freehold_runtime::sessions::{Error, Sessions, Tail};
 use freehold_types::{Offset, SessionId, TenantId};
 use serde_json::Value;
@@ -34,6 +35,8 @@ pub(super) struct Following {
     pub(super) reading: Reading,
     pub(super) follower: Follower,
     tail: Tail,
+    /// Events that came and are not told yet.
+    came: VecDeque<Arc<Event>>,
 }
 
 impl Reading {
@@ -53,10 +56,7 @@ impl Reading {
     }
 
     /// The content of an event.
-    pub(crate) async fn content(
-        &self,
-        content: &freehold_runtime::event::Content,
-    ) -> Result<Value, Error> {
+    pub(crate) async fn content(&self, content: &Content) -> Result<Value, Error> {
         self.sessions.content(&self.tenant, self.session, content).await
     }
 
@@ -127,20 +127,29 @@ impl Reading {
         let beginning = Beginning { id, created, begun, settings: &settings, calls };
         let follower = Follower::begin(beginning, out);
         let tail = self.sessions.tail(&self.tenant, self.session, begin);
-        Ok(Following { reading: self.clone(), follower, tail })
+        Ok(Following { reading: self.clone(), follower, tail, came: VecDeque::new() })
     }
 }
 
 impl Following {
     /// Waits for what comes next of the session and tells what it means.
-    /// May be dropped while it waits.
+    /// May be dropped while it waits: it waits only before it tells anything,
+    /// and an event is there until it is told.
     pub(super) async fn step(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        for event in self.tail.next().await? {
-            let content = match self.follower.needs(&event) {
-                Some(content) => Some(self.reading.content(content).await?),
+        if self.came.is_empty() {
+            self.came.extend(self.tail.next().await?);
+        }
+        let mut has_told = false;
+        while let Some(event) = self.came.front() {
+            let content = match self.follower.needs(event) {
+                Some(Content::Inline(value)) => Some(value.clone()),
+                Some(Content::Blob { .. }) if has_told => return Ok(()),
+                Some(blob) => Some(self.reading.content(blob).await?),
                 None => None,
             };
+            let Some(event) = self.came.pop_front() else { return Ok(()) };
             self.follower.event(&event, content, out);
+            has_told = true;
         }
         Ok(())
     }
@@ -148,7 +157,7 @@ impl Following {
     /// Goes on to its end, or up to an offset of the journal.
     pub(super) async fn run_to(&mut self, head: Offset) -> Result<(), Error> {
         let mut untold = Vec::new();
-        while !self.follower.is_over() && self.tail.at() < head {
+        while !self.follower.is_over() && (self.tail.at() < head || !self.came.is_empty()) {
             self.step(&mut untold).await?;
             untold.clear();
         }
