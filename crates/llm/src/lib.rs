@@ -16,6 +16,7 @@ pub mod estimate;
 pub mod format;
 pub mod losses;
 pub mod model;
+mod plain_text;
 pub mod scan;
 pub mod seal;
 pub mod sse;

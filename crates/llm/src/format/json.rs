@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Number, Value};
 
-use super::json_write;
+use super::{json_read, json_write};
 use crate::DecodeError;
 
 /// An object being taken apart, and its path for errors.
@@ -146,6 +146,9 @@ impl Fields {
 
 /// Parses a body, with the position of an error.
 pub fn parse(what: &'static str, body: &[u8]) -> Result<Value, DecodeError> {
+    if let Some(value) = json_read::read(body) {
+        return Ok(value);
+    }
     serde_json::from_slice(body).map_err(|e| DecodeError::json(what, body, &e))
 }
 

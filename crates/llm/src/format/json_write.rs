@@ -9,6 +9,8 @@ use std::io::Write as _;
 
 use serde_json::Value;
 
+use crate::plain_text::plain_len;
+
 /// Appends a value, without spaces.
 pub fn write(value: &Value, out: &mut Vec<u8>) {
     match value {
@@ -49,7 +51,7 @@ pub fn write_text(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let mut rest = text.as_bytes();
     loop {
-        let (plain, special) = rest.split_at(plain_prefix(rest));
+        let (plain, special) = rest.split_at(plain_len(rest));
         out.extend_from_slice(plain);
         let Some((&byte, after)) = special.split_first() else { break };
         rest = after;
@@ -84,23 +86,6 @@ pub fn size(value: &Value) -> usize {
             2 + fields.iter().map(|(name, value)| name.len() + 4 + size(value)).sum::<usize>()
         }
     }
-}
-
-/// How many bytes from the start need no escape.
-fn plain_prefix(bytes: &[u8]) -> usize {
-    // A loop without a branch inside, which becomes vector instructions.
-    const STRIDE: usize = 32;
-    let clean = |stride: &&[u8]| stride.iter().fold(0, |found, byte| found | special(*byte)) == 0;
-    let strides = bytes.chunks_exact(STRIDE).take_while(clean).count();
-    let clean = strides * STRIDE;
-    let rest = bytes.get(clean..).unwrap_or_default();
-    clean + rest.iter().position(|byte| special(*byte) != 0).unwrap_or(rest.len())
-}
-
-/// 1 for what must be escaped (RFC 8259, section 7: quote, backslash, and what
-/// is below a space), else 0; as a number, so that no branch comes of it.
-fn special(byte: u8) -> u8 {
-    u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\')
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ pub mod chat;
 mod error;
 mod error_object;
 pub mod json;
+mod json_read;
 pub mod json_write;
 pub mod messages;
 pub mod responses;

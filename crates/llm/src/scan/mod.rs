@@ -12,7 +12,7 @@
 
 mod field;
 mod hub;
-mod lex;
+pub(crate) mod lex;
 mod splice;
 mod tap;
 mod usage;

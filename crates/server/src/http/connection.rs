@@ -105,15 +105,19 @@ pub async fn serve_tcp<S, B>(
         }
         return;
     };
-    let handshake = tokio::time::timeout(limits.patience.header, tls.accept(stream)).await;
-    match handshake {
-        Ok(Ok(stream)) => {
-            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            serve(stream, http2, limits, drain, make(peer)).await;
+    // Apart from the task, so that connections without TLS do not take its room.
+    Box::pin(async move {
+        let handshake = tokio::time::timeout(limits.patience.header, tls.accept(stream)).await;
+        match handshake {
+            Ok(Ok(stream)) => {
+                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                serve(stream, http2, limits, drain, make(peer)).await;
+            }
+            Ok(Err(error)) => tracing::debug!(%address, %error, "TLS handshake failed"),
+            Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
         }
-        Ok(Err(error)) => tracing::debug!(%address, %error, "TLS handshake failed"),
-        Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
-    }
+    })
+    .await;
 }
 
 /// Serves any stream until it ends or the drain is over.
@@ -133,7 +137,7 @@ where
     // Both kinds of connection have the same two methods and no common trait.
     macro_rules! run {
         ($connection:expr) => {{
-            let mut connection = pin!($connection);
+            let mut connection = $connection;
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => ended,
@@ -145,23 +149,24 @@ where
         }};
     }
     let ended = if http2 {
-        run!(
+        // Apart, as the room of a connection with HTTP/1 need not be as large.
+        run!(Box::pin(
             http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(STREAMS_MAX)
                 .keep_alive_interval(PING_INTERVAL)
                 .max_header_list_size(u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX))
                 .serve_connection(TokioIo::new(io), service)
-        )
+        ))
     } else {
-        run!(
+        run!(pin!(
             http1::Builder::new()
                 .header_read_timeout(None)
                 .max_header_size(limits.header_bytes_max)
                 .max_buf_size(READ_BYTES_MAX.max(limits.header_bytes_max))
                 .serve_connection(TokioIo::new(io), service)
                 .with_upgrades()
-        )
+        ))
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "connection ended");

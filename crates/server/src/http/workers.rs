@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::thread::JoinHandle;
 
+use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, watch};
 
 /// Connections that may wait for a busy worker.
@@ -95,11 +96,10 @@ async fn work<H, F>(
                 let Some((stream, address, permit)) = next else { return };
                 match tokio::net::TcpStream::from_std(stream) {
                     Ok(stream) => {
-                        let served = handle(stream, address);
-                        drop(tokio::spawn(async move {
-                            served.await;
-                            drop(permit);
-                        }));
+                        // Not awaited in a block of its own, which would hold
+                        // the future twice for as long as the connection lasts.
+                        let served = handle(stream, address).map(move |()| drop(permit));
+                        drop(tokio::spawn(served));
                     }
                     Err(error) => tracing::warn!(%error, "a connection could not be served"),
                 }
