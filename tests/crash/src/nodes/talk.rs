@@ -41,6 +41,7 @@ pub(super) fn run(stage: &Stage, number: usize) {
         ended: 0,
         stream: None,
         calls: BTreeMap::new(),
+        asked: None,
         looked: false,
     };
     talk.seen.finished = talk.turns().is_ok();
@@ -71,6 +72,8 @@ struct Talk<'s> {
     stream: Option<Events>,
     /// Calls without an outcome, and their tools.
     calls: BTreeMap<String, String>,
+    /// When the last input was acknowledged.
+    asked: Option<Instant>,
     /// Whether the first event after the kill came.
     looked: bool,
 }
@@ -138,6 +141,7 @@ impl Talk<'_> {
         let number = |name: &str| receipt[name].as_u64().unwrap_or_default();
         let within = number("first")..=number("head");
         self.seen.inputs.push(Acknowledged { name: plan.name.clone(), within });
+        self.asked = Some(now());
     }
 
     /// Whether something happens without anybody's doing, and not by a timer.
@@ -238,7 +242,9 @@ impl Talk<'_> {
         let made = event["at"].as_str().and_then(|text| text.parse::<Timestamp>().ok());
         if made.is_some_and(|made| made > kill.wall) {
             self.looked = true;
-            if self.is_at_work() {
+            // An input that came after it was not waited for at the kill.
+            let was_asked = self.asked.is_some_and(|asked| asked < kill.at);
+            if was_asked && self.is_at_work() {
                 stage.went_on(&self.seen.session, now().duration_since(kill.at));
             }
         }
