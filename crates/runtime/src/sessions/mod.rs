@@ -4,6 +4,7 @@
 //! has a session and takes those that nobody has, `tail` listens. What one
 //! session does is its [`worker`](crate::worker)'s.
 
+mod bell;
 mod door;
 mod error;
 mod fork;
@@ -21,9 +22,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use freehold_store::membership::Membership;
 use freehold_types::{Db, Env, NodeId, Offset};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use bell::Bell;
+pub(crate) use bell::Ear;
 pub use door::{By, Key, NewSession, Receipt};
 pub use error::Error;
 pub use home::work_here;
@@ -117,7 +120,7 @@ pub(crate) struct Inner {
     /// [home](work_here).
     pub(crate) runtime: tokio::runtime::Handle,
     /// Rung when the node is to stop.
-    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) stop: Arc<Bell<bool>>,
 }
 
 impl Sessions {
@@ -134,7 +137,7 @@ impl Sessions {
             stopping: AtomicBool::new(false),
             bundles: Arc::new(Semaphore::new(BUNDLES)),
             runtime: tokio::runtime::Handle::current(),
-            stop: watch::Sender::new(false),
+            stop: Bell::new(false),
         });
         let keepers = crate::node::keep(&inner);
         Arc::new(Self { inner, keepers: Mutex::new(keepers) })
@@ -145,7 +148,7 @@ impl Sessions {
     pub async fn stop(&self) {
         let inner = &self.inner;
         inner.stopping.store(true, Ordering::SeqCst);
-        inner.stop.send_replace(true);
+        inner.stop.change(|stop| !std::mem::replace(stop, true));
         let until = inner.parts.archive.env.monotonic() + inner.options.drain * 2;
         while inner.in_hand() > 0 && inner.parts.archive.env.monotonic() < until {
             inner.parts.archive.env.sleep(std::time::Duration::from_millis(10)).await;
@@ -194,7 +197,7 @@ impl Sessions {
 
 impl Drop for Sessions {
     fn drop(&mut self) {
-        self.inner.stop.send_replace(true);
+        self.inner.stop.change(|stop| !std::mem::replace(stop, true));
         for keeper in lock(&self.keepers).drain(..) {
             keeper.abort();
         }
