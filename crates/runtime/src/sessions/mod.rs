@@ -1,8 +1,8 @@
 //! The runtime of a node: sessions are made, given cues, read and listened to.
 //!
 //! `mod` starts and stops it, `door` is what surfaces call, `place` finds who
-//! has a session and takes those that nobody has, `tail` listens. What one
-//! session does is its [`worker`](crate::worker)'s.
+//! has a session and takes those that nobody has, `turn` by turn, `tail` listens.
+//! What one session does is its [`worker`](crate::worker)'s.
 
 mod bell;
 mod door;
@@ -13,6 +13,7 @@ mod live;
 mod options;
 mod place;
 mod tail;
+mod turn;
 mod unclaimed;
 mod view;
 
@@ -33,6 +34,7 @@ pub use home::work_here;
 pub(crate) use live::Live;
 pub use options::Options;
 pub use tail::Tail;
+pub(crate) use turn::Turn;
 pub(crate) use unclaimed::Standing;
 pub use view::View;
 
@@ -109,6 +111,8 @@ pub(crate) struct Inner {
     alone: NodeId,
     /// The sessions in this node's hands.
     workers: Mutex<BTreeMap<Id, Handle>>,
+    /// The sessions that this node is about to take.
+    turns: turn::Turns,
     /// Sessions that this node may hold and has no worker for.
     pub(crate) adrift: Adrift,
     /// The sessions that somebody listens to, or that are in hand.
@@ -132,6 +136,7 @@ impl Sessions {
             options,
             alone: node,
             workers: Mutex::default(),
+            turns: turn::Turns::default(),
             adrift: Adrift::default(),
             lives: Mutex::default(),
             stopping: AtomicBool::new(false),

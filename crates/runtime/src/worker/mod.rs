@@ -112,8 +112,9 @@ pub(crate) async fn run(mut post: Post, start: Start) {
     let over = work(&mut post, start).await;
     post.inner.retire(&post.id, &post.tag, || true);
     let is_adrift = || post.inner.adrift.add(&post.id, epoch, post.inner.env().monotonic());
+    let is_settled = || post.inner.adrift.forget(&post.id, epoch, post.inner.env().monotonic());
     let broken = match over {
-        Over::Released => return post.inner.adrift.forget(&post.id),
+        Over::Released => return is_settled(),
         Over::Kept => return is_adrift(),
         Over::Lost => {
             // Most likely; whether it is, its row says.
@@ -129,7 +130,7 @@ pub(crate) async fn run(mut post: Post, start: Start) {
             let Id { tenant, session } = &post.id;
             tracing::error!(%session, tenant = tenant.as_str(), %error,
                 "a session cannot be worked on");
-            post.inner.adrift.forget(&post.id);
+            is_settled();
             Some(error.to_string())
         }
     };
