@@ -11,7 +11,7 @@ use freehold_store::sessions;
 
 use super::{Standing, standing};
 use crate::archive::Id;
-use crate::sessions::{Error, Inner, lock};
+use crate::sessions::{Error, Inner, Turn, lock};
 
 /// The pause before a session is looked at; doubled for each failure.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -44,9 +44,16 @@ impl Adrift {
         one.due = Some(now + PAUSE_MIN.saturating_mul(doubled).min(PAUSE_MAX));
     }
 
-    /// A session was let go of, or is somebody else's.
-    pub(crate) fn forget(&self, id: &Id) {
-        lock(&self.0).remove(id);
+    /// A session was let go of under this epoch, or is somebody else's since.
+    /// What is known of a later one stays, and is looked at soon.
+    pub(crate) fn forget(&self, id: &Id, epoch: u64, now: Duration) {
+        let mut all = lock(&self.0);
+        let Some(one) = all.get_mut(id) else { return };
+        if one.epoch <= epoch {
+            all.remove(id);
+        } else {
+            one.due.get_or_insert(now + PAUSE_MIN);
+        }
     }
 
     /// Those that are due, with their epochs; they are not given out again
@@ -69,7 +76,7 @@ pub(super) async fn watch(inner: Arc<Inner>) {
         for (id, epoch) in inner.adrift.due(inner.env().monotonic()) {
             match take_up(&inner, &id, epoch).await {
                 Ok(true) => {}
-                Ok(false) => inner.adrift.forget(&id),
+                Ok(false) => inner.adrift.forget(&id, epoch, inner.env().monotonic()),
                 Err(error) => {
                     tracing::debug!(session = %id.session, %error, "a session is not taken up");
                     inner.adrift.add(&id, epoch, inner.env().monotonic());
@@ -81,9 +88,8 @@ pub(super) async fn watch(inner: Arc<Inner>) {
 
 /// Takes a session up again. False if it need not be, now or later.
 async fn take_up(inner: &Arc<Inner>, id: &Id, epoch: u64) -> Result<bool, Error> {
-    if inner.workers().contains_key(id) {
-        return Ok(true);
-    }
+    // What comes of a worker, or of a claim, is not known yet.
+    let Some(turn) = Turn::of(inner, id) else { return Err(Error::Moving) };
     let row = sessions::get(inner.db(), &id.tenant, id.session).await?;
     let Some(row) = row.filter(|row| row.epoch <= epoch && row.sealed_for.is_none()) else {
         return Ok(false);
@@ -100,10 +106,7 @@ async fn take_up(inner: &Arc<Inner>, id: &Id, epoch: u64) -> Result<bool, Error>
             Standing::Alive(address) => return Err(Error::Elsewhere { address }),
         },
     }
-    if inner.workers().contains_key(id) || inner.claim(id, row.epoch).await? {
-        return Ok(true);
-    }
-    Err(Error::Moving)
+    if inner.claim(turn, row.epoch).await? { Ok(true) } else { Err(Error::Moving) }
 }
 
 #[cfg(test)]
@@ -132,7 +135,26 @@ mod tests {
         }
         assert_eq!(adrift.due(at(30_000)), one(3), "of a later epoch more is known");
         adrift.add(&id, 3, at(0));
-        adrift.forget(&id);
+        adrift.forget(&id, 3, at(0));
+        assert!(adrift.due(at(90_000)).is_empty());
+    }
+
+    #[test]
+    fn what_is_over_in_one_epoch_says_nothing_of_a_later_one() {
+        let session = SessionId::from_parts(Timestamp::UNIX_EPOCH, &[1; 10]);
+        let id = Id { tenant: TenantId::main(), session };
+        let adrift = Adrift::default();
+        let at = Duration::from_millis;
+        adrift.add(&id, 1, at(0));
+        assert_eq!(adrift.due(at(100)), [(id.clone(), 1)]);
+        // While somebody looks into that, a worker of the next epoch ends.
+        adrift.add(&id, 2, at(150));
+        adrift.forget(&id, 1, at(200));
+        assert_eq!(adrift.due(at(1_000)), [(id.clone(), 2)]);
+        // And what somebody looks into is looked into again.
+        adrift.forget(&id, 1, at(1_000));
+        assert_eq!(adrift.due(at(1_100)), [(id.clone(), 2)]);
+        adrift.forget(&id, 2, at(1_200));
         assert!(adrift.due(at(90_000)).is_empty());
     }
 }

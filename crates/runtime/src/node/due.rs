@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 
 use super::CLAIMS;
 use crate::archive::Id;
-use crate::sessions::{Error, Inner};
+use crate::sessions::{Error, Inner, Turn};
 
 /// The most sessions of one tenant that are taken in its turn.
 const TURN: u32 = 32;
@@ -62,10 +62,11 @@ async fn round(inner: &Arc<Inner>, after: &mut Option<TenantId>) -> Result<bool,
 /// Takes one session into hand, if nobody claimed it since it was found.
 pub(super) async fn take(inner: &Arc<Inner>, found: Claimable) {
     let id = Id { tenant: found.tenant, session: found.session };
-    if inner.is_stopping() || inner.workers().contains_key(&id) {
+    if inner.is_stopping() {
         return;
     }
-    if let Err(error) = inner.claim(&id, found.epoch).await {
+    let Some(turn) = Turn::of(inner, &id) else { return };
+    if let Err(error) = inner.claim(turn, found.epoch).await {
         tracing::debug!(session = %id.session, %error, "a session is not taken now");
     }
 }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use freehold_types::Offset;
-use tokio::sync::watch;
 
+use super::bell::{Bell, Ear};
 use crate::event::Event;
 
 /// The most events that are kept for listeners; who is further behind reads
@@ -18,7 +18,7 @@ const UNHEARD: usize = 16;
 /// The latest committed events of a session.
 pub(crate) struct Live {
     ring: Mutex<VecDeque<Told>>,
-    head: watch::Sender<Head>,
+    head: Arc<Bell<Head>>,
 }
 
 /// An event, and how it is shown, once somebody was shown it.
@@ -38,7 +38,7 @@ pub(crate) struct Head {
 
 impl Live {
     pub(crate) fn new(head: Offset) -> Self {
-        let head = watch::Sender::new(Head { offset: head, gone: false });
+        let head = Bell::new(Head { offset: head, gone: false });
         Self { ring: Mutex::default(), head }
     }
 
@@ -68,7 +68,7 @@ impl Live {
 
     /// Rings for what is in the journal up to there.
     pub(crate) fn announce(&self, offset: Offset) {
-        self.head.send_if_modified(|head| {
+        self.head.change(|head| {
             let newer = offset > head.offset;
             head.offset = head.offset.max(offset);
             newer
@@ -77,7 +77,10 @@ impl Live {
 
     /// The session is gone.
     pub(crate) fn end(&self) {
-        self.head.send_modify(|head| head.gone = true);
+        self.head.change(|head| {
+            head.gone = true;
+            true
+        });
     }
 
     /// Events right after an offset, if they are among the latest.
@@ -106,16 +109,16 @@ impl Live {
     }
 
     pub(crate) fn head(&self) -> Offset {
-        self.head.borrow().offset
+        self.head.get().offset
     }
 
-    pub(crate) fn listen(&self) -> watch::Receiver<Head> {
-        self.head.subscribe()
+    pub(crate) fn listen(&self) -> Ear<Head> {
+        self.head.listen()
     }
 
     /// How many listen.
     pub(crate) fn listeners(&self) -> usize {
-        self.head.receiver_count()
+        self.head.ears()
     }
 }
 

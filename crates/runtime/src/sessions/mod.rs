@@ -1,9 +1,10 @@
 //! The runtime of a node: sessions are made, given cues, read and listened to.
 //!
 //! `mod` starts and stops it, `door` is what surfaces call, `place` finds who
-//! has a session and takes those that nobody has, `tail` listens. What one
-//! session does is its [`worker`](crate::worker)'s.
+//! has a session and takes those that nobody has, `turn` by turn, `tail` listens.
+//! What one session does is its [`worker`](crate::worker)'s.
 
+mod bell;
 mod door;
 mod error;
 mod fork;
@@ -12,6 +13,7 @@ mod live;
 mod options;
 mod place;
 mod tail;
+mod turn;
 mod unclaimed;
 mod view;
 
@@ -21,15 +23,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use freehold_store::membership::Membership;
 use freehold_types::{Db, Env, NodeId, Offset};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use bell::Bell;
+pub(crate) use bell::Ear;
 pub use door::{By, Key, NewSession, Receipt};
 pub use error::Error;
 pub use home::work_here;
 pub(crate) use live::Live;
 pub use options::Options;
 pub use tail::Tail;
+pub(crate) use turn::Turn;
 pub(crate) use unclaimed::Standing;
 pub use view::View;
 
@@ -106,6 +111,8 @@ pub(crate) struct Inner {
     alone: NodeId,
     /// The sessions in this node's hands.
     workers: Mutex<BTreeMap<Id, Handle>>,
+    /// The sessions that this node is about to take.
+    turns: turn::Turns,
     /// Sessions that this node may hold and has no worker for.
     pub(crate) adrift: Adrift,
     /// The sessions that somebody listens to, or that are in hand.
@@ -117,7 +124,7 @@ pub(crate) struct Inner {
     /// [home](work_here).
     pub(crate) runtime: tokio::runtime::Handle,
     /// Rung when the node is to stop.
-    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) stop: Arc<Bell<bool>>,
 }
 
 impl Sessions {
@@ -129,12 +136,13 @@ impl Sessions {
             options,
             alone: node,
             workers: Mutex::default(),
+            turns: turn::Turns::default(),
             adrift: Adrift::default(),
             lives: Mutex::default(),
             stopping: AtomicBool::new(false),
             bundles: Arc::new(Semaphore::new(BUNDLES)),
             runtime: tokio::runtime::Handle::current(),
-            stop: watch::Sender::new(false),
+            stop: Bell::new(false),
         });
         let keepers = crate::node::keep(&inner);
         Arc::new(Self { inner, keepers: Mutex::new(keepers) })
@@ -145,7 +153,7 @@ impl Sessions {
     pub async fn stop(&self) {
         let inner = &self.inner;
         inner.stopping.store(true, Ordering::SeqCst);
-        inner.stop.send_replace(true);
+        inner.stop.change(|stop| !std::mem::replace(stop, true));
         let until = inner.parts.archive.env.monotonic() + inner.options.drain * 2;
         while inner.in_hand() > 0 && inner.parts.archive.env.monotonic() < until {
             inner.parts.archive.env.sleep(std::time::Duration::from_millis(10)).await;
@@ -194,7 +202,7 @@ impl Sessions {
 
 impl Drop for Sessions {
     fn drop(&mut self) {
-        self.inner.stop.send_replace(true);
+        self.inner.stop.change(|stop| !std::mem::replace(stop, true));
         for keeper in lock(&self.keepers).drain(..) {
             keeper.abort();
         }

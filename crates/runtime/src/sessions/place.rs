@@ -10,7 +10,7 @@ use freehold_store::sessions;
 use freehold_types::{DbError, Offset, Unit, UnitId};
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::{By, Error, Inner, Key, Receipt, home};
+use super::{By, Error, Inner, Key, Receipt, Turn, home};
 use crate::archive::Id;
 use crate::decide::{Cue, Refused};
 use crate::event::Name;
@@ -63,6 +63,12 @@ impl Inner {
     /// Takes a session into hand that is nobody's. False if somebody else was
     /// faster.
     async fn take(self: &Arc<Self>, id: &Id) -> Result<bool, Error> {
+        // Before it is looked at: else it may be found to be this node's while
+        // the claim that made it so still has to find it a worker.
+        let Some(turn) = Turn::of(self, id) else {
+            self.turns.over(id).await;
+            return Ok(true);
+        };
         let row = sessions::get(self.db(), &id.tenant, id.session).await?;
         let row = row.ok_or(Error::NotFound)?;
         if let Some(cell) = &row.sealed_for {
@@ -76,12 +82,14 @@ impl Inner {
         if self.in_hand() >= self.options.live_max {
             return Err(Error::Crowded);
         }
-        self.claim(id, row.epoch).await
+        self.claim(turn, row.epoch).await
     }
 
     /// Claims a session that was found in an epoch, and begins to work on it.
-    /// False if somebody else was faster.
-    pub(crate) async fn claim(self: &Arc<Self>, id: &Id, epoch: u64) -> Result<bool, Error> {
+    /// False if somebody else was faster. May be dropped while it waits: what
+    /// may have been claimed by then is looked after.
+    pub(crate) async fn claim(self: &Arc<Self>, mut turn: Turn, epoch: u64) -> Result<bool, Error> {
+        let id = &turn.id().clone();
         let claim = Claim {
             tenant: &id.tenant,
             session: id.session,
@@ -89,23 +97,19 @@ impl Inner {
             node: self.me(),
             id: UnitId::new(self.env()),
         };
+        turn.claims(epoch + 1);
         match freehold_store::settle(self.db(), leases::claim(&claim)).await {
             Ok(()) => {}
-            Err(DbError::GuardFailed { .. }) => return Ok(false),
-            Err(error) => {
-                // It may be ours all the same, or become so.
-                self.adrift.add(id, epoch + 1, self.env().monotonic());
-                return Err(error.into());
+            Err(DbError::GuardFailed { .. }) => {
+                turn.settled();
+                return Ok(false);
             }
+            // It may be ours all the same, or become so.
+            Err(error) => return Err(error.into()),
         }
         // Whoever had it may have written until just now.
-        let row = match sessions::get(self.db(), &id.tenant, id.session).await {
-            Ok(row) => row,
-            Err(error) => {
-                self.adrift.add(id, epoch + 1, self.env().monotonic());
-                return Err(error.into());
-            }
-        };
+        let row = sessions::get(self.db(), &id.tenant, id.session).await?;
+        turn.settled();
         let Some(row) = row.filter(|now| now.epoch == epoch + 1) else { return Ok(false) };
         let head = row.head;
         let hired = self.hire(id, worker::Start::Taken(Box::new(row)));

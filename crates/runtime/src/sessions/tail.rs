@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use freehold_store::sessions;
 use freehold_types::{Offset, SessionId, TenantId};
-use tokio::sync::watch;
 
+use super::bell::Ear;
 use super::live::Head;
 use super::{Error, Inner, Live, Sessions};
 use crate::archive::{Id, Reader};
@@ -32,8 +32,8 @@ pub struct Tail {
     known: bool,
     /// The cell that the last events say it was moved to.
     sealed: Option<Name>,
-    bell: watch::Receiver<Head>,
-    stop: watch::Receiver<bool>,
+    bell: Ear<Head>,
+    stop: Ear<bool>,
 }
 
 impl Sessions {
@@ -43,7 +43,7 @@ impl Sessions {
         let id = Id { tenant: tenant.clone(), session };
         // From the start: the bell then rings at whatever is there.
         let live = self.inner.live(&id, Offset::START);
-        let (bell, stop) = (live.listen(), self.inner.stop.subscribe());
+        let (bell, stop) = (live.listen(), self.inner.stop.listen());
         Tail {
             inner: Arc::clone(&self.inner),
             id,
@@ -64,7 +64,7 @@ impl Tail {
     pub async fn next(&mut self) -> Result<Vec<Arc<Event>>, Error> {
         loop {
             // What is told after this look rings.
-            let head = *self.bell.borrow_and_update();
+            let head = self.bell.get();
             if head.gone {
                 return Err(Error::NotFound);
             }
@@ -83,7 +83,7 @@ impl Tail {
             }
             // Alone, nobody goes on with it; else it is heard from another node.
             let alone = self.inner.parts.members.is_none();
-            let stopping = *self.stop.borrow_and_update();
+            let stopping = self.stop.get();
             if alone && stopping && !self.inner.workers().contains_key(&self.id) {
                 return Err(Error::Stopping);
             }
@@ -91,8 +91,8 @@ impl Tail {
             let nap = self.inner.parts.archive.env.sleep(LOOK_AGAIN);
             tokio::select! {
                 biased;
-                rung = self.bell.changed() => rung.map_err(|_| Error::Stopping)?,
-                told = self.stop.changed(), if !stopping => told.map_err(|_| Error::Stopping)?,
+                () = self.bell.changed() => {}
+                () = self.stop.changed(), if !stopping => {}
                 () = nap, if alone && stopping => {}
             }
         }

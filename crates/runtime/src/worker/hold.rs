@@ -1,14 +1,16 @@
-//! Whether a worker may still touch the world outside.
+//! Whether a worker may still touch the world outside, and speak for a session.
 //!
 //! A node that was paused, or cut from the store, may have been called dead
 //! meanwhile: then another has its sessions, and has asked what became of a call
 //! that this one is only about to make. Its commits are fenced by the epoch; a
 //! call is not, so that it is looked at before one. What is left is the moment
-//! between the look and the call.
+//! between the look and the call. An answer to a client is not fenced either
+//! where nothing is committed for it.
 
 use std::time::Duration;
 
 use freehold_store::sessions;
+use freehold_types::DbError;
 
 use crate::archive::Id;
 use crate::sessions::Inner;
@@ -23,6 +25,17 @@ pub(super) struct Hold {
 }
 
 impl Hold {
+    /// Whether the session was this worker's at some moment of the question,
+    /// which is all that who answers from what it knows must be sure of.
+    pub(super) async fn is_there(self, inner: &Inner, id: &Id) -> Result<bool, DbError> {
+        let Some(members) = &inner.parts.members else { return Ok(true) };
+        if members.is_sure_since(self.since) {
+            return Ok(true);
+        }
+        let row = sessions::get(inner.db(), &id.tenant, id.session).await?;
+        Ok(row.is_some_and(|row| row.epoch == self.epoch))
+    }
+
     /// Whether the session is this worker's. Waits while nobody can tell.
     pub(super) async fn lasts(self, inner: &Inner, id: &Id) -> bool {
         let Some(members) = &inner.parts.members else { return true };

@@ -8,6 +8,7 @@ use freehold_types::{Offset, Unit};
 use tokio::sync::oneshot;
 
 use super::batch::Batch;
+use super::hold::Hold;
 use super::settle::Doom;
 use super::{Over, Worker, phase};
 use crate::content::{About, Input};
@@ -82,24 +83,37 @@ impl Worker<'_> {
         if let Some(key) = &mail.key {
             match self.seen(key).await {
                 Ok(None) => {}
-                Ok(Some(receipt)) => {
-                    mail.answer(Ok(receipt));
-                    return Ok(());
-                }
-                Err(error) => {
-                    mail.answer(Err(error));
-                    return Ok(());
-                }
+                Ok(Some(receipt)) => return self.answer(mail, Ok(receipt)).await,
+                Err(error) => return self.answer(mail, Err(error)).await,
             }
         }
         let cues = std::mem::take(&mut mail.cues);
         match self.decided(&mail.by, cues).await {
-            Ok(batch) => self.accept(Unit::new("sessions.step"), batch, mail).await.map(|_| ()),
-            Err(error) => {
-                mail.answer(Err(error));
-                Ok(())
+            Ok(batch) if batch.events.is_empty() => {
+                let receipt = self.receipt(self.state.head, false);
+                self.answer(mail, Ok(receipt)).await
             }
+            Ok(batch) => self.accept(Unit::new("sessions.step"), batch, mail).await.map(|_| ()),
+            Err(error) => self.answer(mail, Err(error)).await,
         }
+    }
+
+    /// Answers without a commit, which would tell whether the session is still
+    /// this worker's. If it may not be, its row is asked: what a worker of before
+    /// knows says nothing of the session as it is.
+    async fn answer(&self, mail: Mail, answer: Result<Receipt, Error>) -> Result<(), Over> {
+        // A key's event that is not known here was added by others.
+        let ahead = answer.as_ref().is_ok_and(|receipt| receipt.first > receipt.head);
+        let hold = Hold { epoch: self.epoch, since: self.since };
+        let ours = match hold.is_there(self.inner(), self.id()).await {
+            Ok(is_there) => is_there && !ahead,
+            Err(error) => {
+                mail.answer(Err(error.into()));
+                return Ok(());
+            }
+        };
+        mail.answer(if ours { answer } else { Err(Error::Moving) });
+        if ours { Ok(()) } else { Err(Over::Lost) }
     }
 
     async fn decided(&mut self, by: &By, mut cues: Vec<Cue>) -> Result<Batch, Error> {
@@ -120,11 +134,6 @@ impl Worker<'_> {
     /// Commits, and answers. False if nothing was committed.
     async fn accept(&mut self, mut unit: Unit, mut batch: Batch, mail: Mail) -> Result<bool, Over> {
         let first = self.state.head.next();
-        if batch.events.is_empty() {
-            let receipt = self.receipt(self.state.head, false);
-            mail.answer(Ok(receipt));
-            return Ok(true);
-        }
         let noted = mail.key.as_ref().map(|key| {
             let request_hash = (*key.request.bytes()).into();
             if let Some(event) = batch.events.first_mut() {

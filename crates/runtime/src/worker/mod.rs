@@ -24,7 +24,7 @@ use freehold_store::leases::{self, Claim};
 use freehold_store::sessions::{NewSession, Session};
 use freehold_types::{DbError, ErrorKind, NodeId, Offset, Unit, UnitId};
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 pub(crate) use mail::{Accepted, Birth, Mail};
 pub(crate) use project::project;
@@ -34,7 +34,7 @@ pub(crate) use stow::are_large;
 use crate::archive::{Id, Reader};
 use crate::content::Settings;
 use crate::decide::{Cue, Rules};
-use crate::sessions::{Error, Inner, Live};
+use crate::sessions::{Ear, Error, Inner, Live};
 use crate::state::State;
 use crate::tools::Toolset;
 use ask::Attempt;
@@ -112,8 +112,9 @@ pub(crate) async fn run(mut post: Post, start: Start) {
     let over = work(&mut post, start).await;
     post.inner.retire(&post.id, &post.tag, || true);
     let is_adrift = || post.inner.adrift.add(&post.id, epoch, post.inner.env().monotonic());
+    let is_settled = || post.inner.adrift.forget(&post.id, epoch, post.inner.env().monotonic());
     let broken = match over {
-        Over::Released => return post.inner.adrift.forget(&post.id),
+        Over::Released => return is_settled(),
         Over::Kept => return is_adrift(),
         Over::Lost => {
             // Most likely; whether it is, its row says.
@@ -129,7 +130,7 @@ pub(crate) async fn run(mut post: Post, start: Start) {
             let Id { tenant, session } = &post.id;
             tracing::error!(%session, tenant = tenant.as_str(), %error,
                 "a session cannot be worked on");
-            post.inner.adrift.forget(&post.id);
+            is_settled();
             Some(error.to_string())
         }
     };
@@ -161,7 +162,7 @@ async fn work(post: &mut Post, start: Start) -> Over {
 struct Worker<'p> {
     post: &'p mut Post,
     reader: Arc<Reader>,
-    stop: watch::Receiver<bool>,
+    stop: Ear<bool>,
     /// When it lets go of the session at the latest, as the node stops.
     until: Option<Duration>,
     /// As it is committed.
@@ -201,7 +202,7 @@ impl<'p> Worker<'p> {
     fn new(post: &'p mut Post, reader: Arc<Reader>) -> Self {
         let (tell, done) = mpsc::channel(perform::RUNNING_MAX);
         let rules = Arc::new(post.inner.options.rules.clone());
-        let stop = post.inner.stop.subscribe();
+        let stop = post.inner.stop.listen();
         let node = post.inner.me();
         let since = post.inner.env().monotonic();
         let timeline = post.inner.parts.timeline;
@@ -293,7 +294,7 @@ impl<'p> Worker<'p> {
         if wake.is_some_and(|wake| wake.is_zero()) {
             return Next::Due;
         }
-        let stopping = *self.stop.borrow_and_update();
+        let stopping = self.stop.get();
         if stopping && self.running.is_empty() {
             // What came before it lets go is taken; nobody else would.
             return self.post.inbox.try_recv().map_or(Next::Stop, |mail| Next::Mail(Some(mail)));
@@ -308,7 +309,7 @@ impl<'p> Worker<'p> {
             () = Attempt::rings(chunk) => Next::Chunk,
             mail = self.post.inbox.recv() => Next::Mail(mail),
             () = env.sleep(wake.unwrap_or(NAP)), if wake.is_some() => self.is_due(),
-            _ = self.stop.changed(), if !stopping => Next::Chunk,
+            () = self.stop.changed(), if !stopping => Next::Chunk,
             () = env.sleep(drained), if stopping => {
                 // Time is up: what is under way is the next worker's.
                 self.running.stop_all();

@@ -101,7 +101,7 @@ impl Worker<'_> {
                 Action::Stop(what) => self.stop(what),
                 // Of a node that stops, the session goes to another at the next
                 // step, which asks in its place.
-                Action::Ask { .. } if *self.stop.borrow() => {}
+                Action::Ask { .. } if self.inner().stop.get() => {}
                 Action::Ask { asked, not_before } => {
                     let what = Performing::Model(asked);
                     if self.running.is_running(what) {

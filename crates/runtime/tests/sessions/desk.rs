@@ -32,6 +32,12 @@ use jiff::Timestamp;
 /// The machine's own time and some chance.
 pub(crate) struct Real(Instant, Mutex<u64>);
 
+impl Real {
+    pub(crate) fn new(chance: u64) -> Self {
+        Self(Instant::now(), Mutex::new(chance))
+    }
+}
+
 impl Env for Real {
     fn now(&self) -> Timestamp {
         Timestamp::now()
@@ -307,7 +313,7 @@ impl Desk {
 
 /// What a node works with, in its how-manieth life.
 pub(crate) fn parts(script: &Arc<Script>, db: Arc<dyn Db>, life: u64) -> Parts {
-    let env = Arc::new(Real(Instant::now(), Mutex::new(life)));
+    let env = Arc::new(Real::new(life));
     let (blobs, keys) = (Arc::clone(script) as _, Arc::new(Bare));
     let archive = Archive { env, db, blobs, keys };
     let (models, tools) = (Arc::clone(script) as _, Arc::clone(script) as _);

@@ -6,6 +6,7 @@
 mod bundle;
 mod desk;
 mod fsck;
+mod taking;
 
 #[path = "../../../store/tests/server/launch.rs"]
 #[expect(dead_code, reason = "the store's tests tell a server more")]
